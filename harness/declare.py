@@ -1,0 +1,309 @@
+"""What authors declare: scenarios, variants, load, and the protocols of faults and objectives.
+
+Everything here is frozen and does no I/O. A declaration is stored in the run folder as JSON under
+a registered name, so that a verdict can be recomputed without the author's Python. Reading
+manifests, talking to a cluster and judging live elsewhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.history import History
+
+State = Literal["met", "broken", "open"]
+Scope = Literal["namespace", "node", "cluster", "machine"]
+Expected = Literal["survived", "failed"]
+Json = dict[str, Any]
+
+AS_GIVEN = "as-given"
+"""Name of the variant that runs a user's subject unpatched."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an objective says of a history, or of a prefix of it.
+
+    `at` is the monotonic time in nanoseconds at which the state was decided, or None.
+    """
+
+    state: State
+    reason: str
+    at: int | None = None
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Where in the history something that a failed variant must show was seen."""
+
+    at: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """How long a fault must be felt before survival means anything: seconds, and the arithmetic."""
+
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleFacts:
+    """What the manifests say of the objects behind a role; times in seconds, None if not declared.
+
+    `liveness_s`: from the first failing probe to a restarted container (delay + threshold x period
+    + timeout + grace). `readiness_out_s`: until a failing readiness removes the pod.
+    `readiness_back_s`: until a succeeding readiness returns it. `startup_s`: the start-up budget.
+    `why` explains each number.
+    """
+
+    role: str
+    ref: str
+    namespace: str
+    port: int | None = None
+    workloads: tuple[str, ...] = ()
+    replicas: int = 1
+    liveness_s: float | None = None
+    readiness_out_s: float | None = None
+    readiness_back_s: float | None = None
+    startup_s: float | None = None
+    grace_s: float = 30.0
+    why: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Everything that judgement needs to know of a trial and that is not an observation.
+
+    `scale` is the one factor by which probe periods, windows and graces were shortened.
+    """
+
+    roles: Mapping[str, RoleFacts]
+    scale: float = 1.0
+
+    def role(self, name: str) -> RoleFacts:
+        """The facts of a role; UsageError names the roles that are bound."""
+        try:
+            return self.roles[name]
+        except KeyError:
+            bound = ", ".join(sorted(self.roles)) or "none"
+            raise UsageError(
+                f"role {name!r} is not bound by this subject (bound: {bound})",
+                remedy=f"bind {name!r} under [roles] in the subject's harness.toml",
+            ) from None
+
+
+T = TypeVar("T", bound="Declared")
+_REGISTRY: dict[tuple[str, str], type[Declared]] = {}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Base of what is stored by name: faults, objectives and what a failed variant must show."""
+
+    family: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+
+    def to_json(self) -> Json:
+        """`{"name": ..., <field>: <value>}`; fields that still have their default are left out."""
+        out: Json = {"name": self.name}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if f.default is dataclasses.MISSING or value != f.default:
+                out[f.name] = list(value) if isinstance(value, tuple) else value
+        return out
+
+
+def register(family: str, name: str) -> Callable[[type[T]], type[T]]:
+    """Class decorator: make a `Declared` dataclass loadable from a run folder."""
+
+    def mark(cls: type[T]) -> type[T]:
+        known = _REGISTRY.get((family, name))
+        if known is not None and known.__qualname__ != cls.__qualname__:
+            raise TypeError(f"{family} {name!r} is registered twice: {known!r} and {cls!r}")
+        cls.family, cls.name = family, name
+        _REGISTRY[family, name] = cls
+        return cls
+
+    return mark
+
+
+def registered(family: str) -> dict[str, type[Declared]]:
+    """All registered classes of a family by name."""
+    return {name: cls for (fam, name), cls in sorted(_REGISTRY.items()) if fam == family}
+
+
+def load(family: str, data: Json) -> Declared:
+    """The declaration that `to_json` stored; UsageError if its name is not registered."""
+    rest = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "name"}
+    cls = _REGISTRY.get((family, data["name"]))
+    if cls is None:
+        raise UsageError(
+            f"this harness knows no {family} {data['name']!r}",
+            remedy="judge the run with the version that recorded it (see run.json)",
+        )
+    return cls(**rest)
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """A pure predicate on the history.
+
+    `judge` may be asked on any prefix of a history and must never change a decided answer when
+    more is appended. `control` is the same question asked of the control phase. `exposure` is how
+    long a fault must be felt for this objective to have had time to break. `scope` says how much
+    of the world must be left alone while it is judged.
+    """
+
+    scope: ClassVar[Scope]
+    name: ClassVar[str]
+
+    def describe(self) -> str: ...
+
+    def judge(self, history: History) -> Finding: ...
+
+    def control(self, history: History) -> Finding: ...
+
+    def exposure(self, facts: Facts) -> Exposure | None: ...
+
+    def to_json(self) -> Json: ...
+
+
+@runtime_checkable
+class Observable(Protocol):
+    """Something that a variant must show: found in the history or not (yet)."""
+
+    name: ClassVar[str]
+
+    def describe(self) -> str: ...
+
+    def seen(self, history: History) -> Sighting | None: ...
+
+    def to_json(self) -> Json: ...
+
+
+@runtime_checkable
+class Fault(Protocol):
+    """The declared side of a fault; `harness.faults.base` has the cycle that carries it out."""
+
+    scope: ClassVar[Scope]
+    name: ClassVar[str]
+    target: str
+
+    def describe(self) -> str: ...
+
+    def to_json(self) -> Json: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """Open-loop load on the entry.
+
+    `rate` is in requests per second; `endpoints` maps "METHOD /path" to weights; `timeout` is per
+    request. A `locustfile` of the user's own replaces the arrivals and is reported as closed-loop.
+    None means: what the subject's `harness.toml` says.
+    """
+
+    rate: float | None = None
+    endpoints: Mapping[str, float] | None = None
+    arrivals: Literal["constant", "poisson"] = "constant"
+    timeout: str = "10s"
+    locustfile: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and not 0 < self.rate <= 5000:
+            raise UsageError(
+                f"load rate is {self.rate!r} requests/s",
+                remedy="give a rate above 0 and at most 5000 requests per second",
+            )
+
+
+@dataclass(frozen=True)
+class Expect:
+    """The verdict that a variant must get, and what it must show to get it for the right reason."""
+
+    verdict: Expected
+    shows: Sequence[Observable] = ()
+
+    def __post_init__(self) -> None:
+        if self.verdict not in ("survived", "failed"):
+            raise UsageError(
+                f"a variant cannot be expected to be {self.verdict!r}",
+                remedy='expect "survived" or "failed"',
+            )
+        object.__setattr__(self, "shows", tuple(self.shows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """Subject or required roles, load, faults, objectives, and what each variant must do.
+
+    `subject` names a sample subject; a user's subject replaces it and needs only the roles.
+    `source` is the place in the seed stories. `scale` shortens probe periods, windows and graces of
+    every variant by one factor, ratios kept; 1 is faithful. `control` is how long the load must
+    have been served before the fault. `shape` is the cluster that is needed. `slug` is filled in
+    from the scenario's folder.
+    """
+
+    title: str
+    source: str
+    subject: str
+    faults: Sequence[Fault]
+    objectives: Sequence[Objective]
+    variants: Mapping[str, Expect]
+    load: Load = Load()
+    scale: float = 1.0
+    control: str = "8s"
+    shape: Literal["single", "workers", "ha"] = "single"
+    slug: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "faults", tuple(self.faults))
+        object.__setattr__(self, "objectives", tuple(self.objectives))
+        for what, given in (("fault", self.faults), ("objective", self.objectives)):
+            if not given:
+                raise UsageError(
+                    f"scenario {self.title!r} declares no {what}",
+                    remedy=f"a scenario without a {what} proves nothing: declare at least one",
+                )
+        if not self.variants:
+            raise UsageError(
+                f"scenario {self.title!r} declares no variant",
+                remedy='declare at least variants={"fragile": Expect(...), "hardened": ...}',
+            )
+        if not 0 < self.scale <= 1:
+            raise UsageError(
+                f"scenario {self.title!r} has scale {self.scale!r}",
+                remedy="a scale is above 0 and at most 1 (1 = faithful)",
+            )
+
+    @property
+    def exclusive(self) -> bool:
+        """True if a fault or an objective needs more than its own namespaces left alone."""
+        return any(part.scope != "namespace" for part in (*self.faults, *self.objectives))
+
+    def to_json(self) -> Json:
+        """The resolved scenario as stored in the run folder."""
+        return {
+            "slug": self.slug,
+            "title": self.title,
+            "source": self.source,
+            "subject": self.subject,
+            "load": {k: v for k, v in dataclasses.asdict(self.load).items() if v is not None},
+            "faults": [f.to_json() for f in self.faults],
+            "objectives": [o.to_json() for o in self.objectives],
+            "variants": {
+                name: {"verdict": e.verdict, "shows": [s.to_json() for s in e.shows]}
+                for name, e in self.variants.items()
+            },
+            "scale": self.scale,
+            "control": self.control,
+            "shape": self.shape,
+        }
