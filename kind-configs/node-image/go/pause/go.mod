@@ -1,0 +1,3 @@
+module resilience-harness/node-image/pause
+
+go 1.26.0
