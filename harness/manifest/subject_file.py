@@ -1,0 +1,310 @@
+"""`harness.toml`: the one small file that makes an application a subject.
+
+The models, and the errors that name the file, the key and the remedy. The only I/O is reading that
+file and looking whether the paths in it exist; rendering the manifests is in
+`harness.cluster.render`, and whether the roles exist in them in `harness.manifest.validate`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
+
+from harness.errors import ManifestError
+from harness.manifest.objects import Ref, did_you_mean
+from harness.units import names_in, seconds
+
+FILE = "harness.toml"
+Protocol = Literal["http", "mysql", "postgres", "redis", "tcp"]
+TIMING_NAMES = frozenset({"grace", "liveness", "readiness", "readiness-out", "startup"})
+_ENDPOINT = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/\S*)")
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+
+
+def _recovery(expression: str) -> str:
+    unknown = sorted(names_in(expression) - TIMING_NAMES)
+    if unknown:
+        known = ", ".join(sorted(TIMING_NAMES))
+        raise ValueError(f'"{unknown[0]}" is no time that manifests declare (known: {known})')
+    return expression
+
+
+def _ref(value: Any) -> Any:
+    return Ref.parse(value) if isinstance(value, str) else value
+
+
+def _namespace(name: str) -> str:
+    if not _DNS_LABEL.fullmatch(name):
+        raise ValueError(f'"{name}" is no name for a namespace (lower-case letters, digits, "-")')
+    return name
+
+
+Seconds = Annotated[float, BeforeValidator(seconds)]
+RefText = Annotated[Ref, BeforeValidator(_ref), PlainSerializer(str)]
+Namespace = Annotated[str, AfterValidator(_namespace)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class SubjectTable(_Table):
+    """`[subject]`: where the manifests are. Paths are absolute once the file is loaded.
+
+    `images` are taken from the local container engine and pushed into the run's registry.
+    `namespace` is for objects that name none (default: the name). `variants` is a folder of
+    kustomize components of the user's own.
+    """
+
+    name: Namespace
+    manifests: tuple[Path, ...] = Field(min_length=1)
+    namespace: Namespace
+    images: tuple[str, ...] = ()
+    variants: Path | None = None
+
+
+class Build(_Table):
+    """`[build."shop/checkout:1.4"]`: how an image is built when the engine does not have it."""
+
+    context: Path
+    dockerfile: str = "Dockerfile"
+    target: str | None = None
+    args: dict[str, str] = {}
+
+
+class Role(_Table):
+    """One line of `[roles]`: an object, or a table with what a real exchange with it needs.
+
+    `ref` is the object, `protocol` what is spoken behind a Service's port (guessed from the port
+    where absent), `secret` the Secret with the credentials and `*_key` its keys, `dbname` the
+    database, `path` what an HTTP dependency is asked for.
+    """
+
+    ref: RefText
+    protocol: Protocol | None = None
+    secret: str | None = None
+    user_key: str = "username"
+    password_key: str = "password"
+    dbname: str | None = None
+    path: str = "/"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            return {"ref": data}
+        if isinstance(data, dict) and "service" in data and "ref" not in data:
+            rest = {key: value for key, value in data.items() if key != "service"}
+            service = str(data["service"])
+            return {"ref": service if "/" in service else f"Service/{service}"} | rest
+        return data
+
+
+class Endpoint(_Table):
+    """One kind of request: `"GET /cart" = 4` (its weight), or a table with more."""
+
+    weight: float = Field(default=1.0, gt=0)
+    body: str | None = None
+    headers: dict[str, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        return {"weight": data} if isinstance(data, int | float) else data
+
+
+class LoadTable(_Table):
+    """`[load]`: requests per second, and the endpoints by "METHOD /path"; `timeout` in seconds.
+
+    A `locustfile` of the user's own replaces the arrivals; the report then says closed-loop.
+    """
+
+    rate: float = Field(default=20.0, gt=0, le=5000)
+    endpoints: dict[str, Endpoint] = {"GET /": Endpoint()}
+    timeout: Seconds = 10.0
+    locustfile: Path | None = None
+
+    @model_validator(mode="after")
+    def _methods(self) -> LoadTable:
+        for name in self.endpoints:
+            if not _ENDPOINT.fullmatch(name):
+                raise ValueError(f'"{name}" is no endpoint: write a method and a path, "GET /cart"')
+        return self
+
+    def weights(self) -> dict[str, float]:
+        """The endpoints as `harness.declare.Load` takes them."""
+        return {name: each.weight for name, each in self.endpoints.items()}
+
+
+class ObjectivesTable(_Table):
+    """`[objectives]`: what the user asks of the application, whatever the scenario.
+
+    `availability` is a share of the intended requests, `p99` in seconds, `restarts` the most that
+    are allowed, `recovery` the longest time back to health: a duration or a sum with the times
+    that the manifests declare, such as "readiness + 5s".
+    """
+
+    availability: float | None = Field(default=None, gt=0, le=1)
+    p99: Annotated[float | None, BeforeValidator(lambda v: None if v is None else seconds(v))] = (
+        None
+    )
+    restarts: int | None = Field(default=None, ge=0)
+    recovery: Annotated[str, AfterValidator(_recovery)] | None = None
+
+
+class SubjectFile(_Table):
+    """A whole `harness.toml`; `directory` is the folder it is in."""
+
+    directory: Path
+    subject: SubjectTable
+    build: dict[str, Build] = {}
+    roles: dict[str, Role] = {}
+    load: LoadTable = LoadTable()
+    objectives: ObjectivesTable = ObjectivesTable()
+
+    def role(self, name: str) -> Role:
+        """The role, or a `ManifestError` that says which ones are bound."""
+        if name not in self.roles:
+            bound = ", ".join(sorted(self.roles)) or "none"
+            raise ManifestError(
+                f'{self.directory / FILE} binds no role "{name}" (bound: {bound})',
+                remedy=f'add a line under [roles]: {name} = "Kind/name"',
+            )
+        return self.roles[name]
+
+
+def load_subject(directory: Path) -> SubjectFile:
+    """Read `directory/harness.toml` (or that file itself).
+
+    Raises `ManifestError` that names the file, each wrong key and what to write.
+    """
+    path = directory / FILE if directory.is_dir() else directory
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ManifestError(
+            f"{path} is not there", remedy=f"write one with: harness init {path.parent}"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(
+            f"{path} cannot be read: {error}", remedy="make it a readable UTF-8 text file"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ManifestError(
+            f"{path} is no valid TOML: {error}", remedy="correct it at that line and column"
+        ) from error
+    return parse_subject(data, path)
+
+
+def parse_subject(data: Mapping[str, Any], path: Path) -> SubjectFile:
+    """The models of a parsed file whose place is `path`; raises as `load_subject` does."""
+    directory = path.parent.resolve()
+    try:
+        found = SubjectFile.model_validate(
+            {**_with_defaults(data, directory), "directory": directory}
+        )
+    except ValidationError as error:
+        raise _explained(error, path) from error
+    except ManifestError as error:
+        raise ManifestError(f"{path}: {error.message}", remedy=error.remedy) from error
+    return _placed(found, path)
+
+
+def _with_defaults(data: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    subject = data.get("subject")
+    if not isinstance(subject, dict):
+        return dict(data)
+    subject = dict(subject)
+    fallback = re.sub(r"[^a-z0-9]+", "-", directory.name.lower()).strip("-") or "subject"
+    subject.setdefault("name", fallback)
+    subject.setdefault("namespace", subject["name"])
+    if isinstance(subject.get("manifests"), str):
+        subject["manifests"] = [subject["manifests"]]
+    return {**data, "subject": subject}
+
+
+def _placed(found: SubjectFile, path: Path) -> SubjectFile:
+    """With absolute paths, each of which exists."""
+
+    def at(key: str, relative: Path) -> Path:
+        absolute = found.directory / relative
+        if not absolute.exists():
+            raise ManifestError(
+                f'{path}: {key} = "{relative}" is not there',
+                remedy=f"correct the path; it is relative to {found.directory}",
+            )
+        return absolute
+
+    subject = found.subject
+    manifests = tuple(at("subject.manifests", each) for each in subject.manifests)
+    variants = at("subject.variants", subject.variants) if subject.variants else None
+    script = at("load.locustfile", found.load.locustfile) if found.load.locustfile else None
+    build = {
+        image: each.model_copy(update={"context": at(f'build."{image}".context', each.context)})
+        for image, each in found.build.items()
+    }
+    return found.model_copy(
+        update={
+            "subject": subject.model_copy(update={"manifests": manifests, "variants": variants}),
+            "load": found.load.model_copy(update={"locustfile": script}),
+            "build": build,
+        }
+    )
+
+
+def _explained(error: ValidationError, path: Path) -> ManifestError:
+    lines, remedies = [], []
+    for each in error.errors(include_url=False):
+        key = ".".join(str(part) for part in each["loc"]) or "the file"
+        if each["type"] == "extra_forbidden":
+            known = _known_keys(tuple(str(part) for part in each["loc"][:-1]))
+            guess = did_you_mean(str(each["loc"][-1]), known)
+            lines.append(f"{key}: no such key")
+            remedies.append(f"{key}: {guess or 'known keys: ' + ', '.join(known)}")
+        elif each["type"] == "missing":
+            lines.append(f"{key}: missing")
+            remedies.append(f"{key}: add it (see the example in the README, or harness init)")
+        elif each["type"] == "literal_error":
+            choices = ", ".join(get_args(Protocol))
+            lines.append(f'{key}: "{each["input"]}" is not known')
+            remedies.append(
+                f"{key}: {did_you_mean(str(each['input']), get_args(Protocol)) or choices}"
+            )
+        else:
+            message = each["msg"].removeprefix("Value error, ").replace("Input", "it", 1)
+            lines.append(f"{key}: {message}")
+            remedies.append(f"{key}: correct the value {each['input']!r}")
+    return ManifestError(f"{path}: " + "; ".join(lines), remedy="; ".join(remedies))
+
+
+def _known_keys(loc: tuple[str, ...]) -> list[str]:
+    table: type[BaseModel] = SubjectFile
+    inner: dict[str, type[BaseModel]] = {
+        "subject": SubjectTable,
+        "build": Build,
+        "roles": Role,
+        "load": LoadTable,
+        "objectives": ObjectivesTable,
+    }
+    if loc:
+        table = inner[loc[0]]
+        if loc[:2] == ("load", "endpoints"):
+            table = Endpoint
+    known = list(table.model_fields)
+    if table is SubjectFile:
+        known.remove("directory")
+    return known + (["service"] if table is Role else [])
