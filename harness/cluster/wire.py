@@ -6,8 +6,9 @@ in `api.py`; which path a kind has is in `discovery.py`.
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -214,19 +215,27 @@ class Wire:
     @asynccontextmanager
     async def stream(
         self, path: str, *, params: Mapping[str, str], silence: float
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """An open answer to read from; ends as `UnreachableError` after `silence` seconds of nothing."""
+    ) -> AsyncIterator[Stream]:
+        """An open answer to read line by line; `silence`: seconds of nothing that end it.
+
+        Raises `ApiError` or `UnreachableError` if it cannot be opened.
+        """
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
+        request = f"WATCH {path}"
         try:
-            async with self.session.get(
-                self.server + path, params=params, timeout=limits, **self.extra
-            ) as response:
-                if response.status >= 400:
-                    answer = Answer(status=response.status, body=await response.read())
-                    raise error_of(f"WATCH {path}", answer)
-                yield response
-        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            raise self.unreachable(f"WATCH {path}", error) from error
+            async with asyncio.timeout(2 * CONNECT_SECONDS):
+                response = await self.session.get(
+                    self.server + path, params=params, timeout=limits, **self.extra
+                )
+                body = await response.read() if response.status >= 400 else b""
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self.unreachable(request, error) from error
+        try:
+            if response.status >= 400:
+                raise error_of(request, Answer(status=response.status, body=body))
+            yield Stream(self, response, request)
+        finally:
+            response.close()
 
     def unreachable(self, request: str, error: BaseException) -> UnreachableError:
         why = str(error) or type(error).__name__
@@ -234,6 +243,31 @@ class Wire:
             f"no answer from the API server at {self.server} ({request}): {why}",
             remedy="See whether the cluster runs (`harness status`); start it with `harness up`.",
         )
+
+
+class Stream:
+    """Lines of an open answer; its end without an error is the server's own."""
+
+    def __init__(self, wire: Wire, response: aiohttp.ClientResponse, request: str) -> None:
+        self._wire = wire
+        self._response = response
+        self._request = request
+
+    def close(self) -> None:
+        """Makes the one who reads get `UnreachableError`."""
+        self._response.close()
+
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        # Only the reading is translated: an error of the one who reads is not ours to rename.
+        content = self._response.content
+        while True:
+            try:
+                line = await content.readline()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise self._wire.unreachable(self._request, error) from error
+            if not line:
+                return
+            yield line
 
 
 def error_of(request: str, answer: Answer) -> ApiError:
