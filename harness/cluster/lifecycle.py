@@ -1,0 +1,310 @@
+"""A cluster's life: up, down, attach. The only place that knows the order of its steps.
+
+Record first, then create, then mark ready; whatever interrupts that is undone here or, after
+SIGKILL, recognised by the next `up`. The user's kubeconfig is written only when asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import socket
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from harness.cluster import clusters, condition, kind, shapes, toolchain
+from harness.cluster.apiserver import ApiServer
+from harness.cluster.clusters import (
+    DEFAULT_NAME,
+    Cluster,
+    EntryPortRecord,
+    NodeRecord,
+    Record,
+    VersionsRecord,
+)
+from harness.cluster.condition import Condition
+from harness.cluster.engine import Engine, ensure_engine, find_engine
+from harness.cluster.kind import PortTakenError
+from harness.cluster.leases import FileLock, Lease, cluster_lease, lifecycle_lock
+from harness.cluster.node_image import load_balancer_image, node_image
+from harness.cluster.readiness import until_ready
+from harness.cluster.registry import containerd_patches, ensure_registry, node_files
+from harness.cluster.shapes import ENTRY_PORTS, FIRST_NODE_PORT, EntryPort, Shape
+from harness.errors import ClusterError, HostError, UsageError
+from harness.steps import reporter, step
+
+_PORT_TRIES = 3
+_MINIMUM_DISK = 2 * 10**9
+_CERTS = PurePosixPath("/etc/containerd/certs.d")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What a cluster is made from."""
+
+    engine: Engine
+    kind: Path
+    image: str
+
+
+async def up(
+    name: str = DEFAULT_NAME,
+    shape: str | None = None,
+    *,
+    rebuild: bool = False,
+    lease: Lease | None = None,
+) -> Cluster:
+    """The cluster of that name, running; made if it is not there, rebuilt if it is not well.
+
+    `shape` defaults to what the existing cluster has, or `single`. `rebuild` makes it anew in any
+    case; then, and when a broken cluster has to go, those who use it are waited for, unless the
+    caller hands in the exclusive `lease` that it holds. Takes about 0.3 s when there is nothing to
+    do. Raises `UsageError`, `HostError`, `ClusterError`; leaves nothing half-made, also when
+    cancelled.
+    """
+    folder = clusters.folder(clusters.valid_name(name))
+    wanted = shapes.shape(shape) if shape else None
+    engine = await asyncio.to_thread(ensure_engine)
+    async with AsyncExitStack() as stack:
+        lock = await stack.enter_async_context(lifecycle_lock(folder))
+        seen = await condition.observe(name, engine, ours_to_change=True)
+        if seen is not None and seen.state == "foreign":
+            raise UsageError(
+                f"a kind cluster {name!r} exists that the harness did not make",
+                remedy="choose another name (`--cluster NAME`); it will not be touched",
+            )
+        existing = seen.cluster if seen else None
+        if existing is not None and not rebuild:
+            if wanted and wanted.name != existing.shape:
+                raise UsageError(
+                    f"cluster {name!r} is up with shape {existing.shape}, not {wanted.name}",
+                    remedy="choose another name (`--cluster NAME`) or rebuild it (`--rebuild`)",
+                )
+            return existing
+        if seen is not None:
+            reporter().say(f"cluster {name}: {_why_anew(seen, rebuild=rebuild)}; rebuilding it")
+            if lease is None or not lease.exclusive:
+                await stack.enter_async_context(
+                    cluster_lease(folder, exclusive=True, purpose="rebuilding it")
+                )
+        kept = shapes.shape(seen.record.shape) if seen and seen.record else shapes.shape("single")
+        return await _make(name, wanted or kept, engine, lock)
+
+
+def _why_anew(seen: Condition, *, rebuild: bool) -> str:
+    if seen.state == "running" and rebuild:
+        return "running, but a new one is asked for"
+    return f"{seen.state} ({seen.reason})"
+
+
+async def down(name: str = DEFAULT_NAME, *, force: bool = False) -> bool:
+    """Delete the cluster and everything kept of it; False if there is none.
+
+    Raises `ClusterError` while somebody uses it, unless `force`; `UsageError` if it is not ours.
+    """
+    folder = clusters.folder(clusters.valid_name(name))
+    async with lifecycle_lock(folder):
+        engine = await asyncio.to_thread(find_engine)
+        if engine is None and clusters.load(name) is not None:
+            # Its nodes are still stored in the stopped engine: only a running one can remove them.
+            engine = await asyncio.to_thread(ensure_engine)
+        seen = await condition.observe(name, engine, ours_to_change=True)
+        if seen is None or engine is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            return False
+        if seen.state == "foreign":
+            shutil.rmtree(folder, ignore_errors=True)
+            raise UsageError(
+                f"the kind cluster {name!r} was not made by the harness",
+                remedy=f"delete it with `kind delete cluster --name {name}` if you mean to",
+            )
+        if seen.holders and not force:
+            users = "; ".join(map(str, seen.holders))
+            raise ClusterError(
+                f"cluster {name!r} is in use by {users}",
+                remedy="wait for it to end, or take the cluster away from it with `--force`",
+            )
+        await _remove(name, seen.record, engine, await asyncio.to_thread(toolchain.kind))
+        shutil.rmtree(folder)
+    return True
+
+
+async def merge_kubeconfig(cluster: Cluster, into: Path) -> None:
+    """Write the cluster into a kubeconfig of the user's; `down` takes it out again."""
+    record = clusters.load(cluster.name)
+    if record is None or cluster.engine is None:
+        raise ClusterError(
+            f"{cluster.context} is not a running cluster of the harness",
+            remedy="merge clusters that `harness status` shows as running",
+        )
+    # Recorded first: an entry that could not be written is removed without harm.
+    record.merged_into = sorted({*record.merged_into, into})
+    record.save()
+    await kind.merge_kubeconfig(
+        await asyncio.to_thread(toolchain.kind), cluster.engine, name=cluster.name, into=into
+    )
+
+
+async def _make(name: str, shape: Shape, engine: Engine, lock: FileLock) -> Cluster:
+    with step(f"cluster {name} ({shape.summary})") as running:
+        parts = await _parts(shape, engine)
+        for attempt in range(1, _PORT_TRIES + 1):
+            try:
+                cluster = await _create(name, shape, parts, lock)
+                break
+            except PortTakenError:
+                if attempt == _PORT_TRIES:
+                    raise
+                reporter().say("a port was taken meanwhile; trying others")
+        versions = cluster.versions
+        running.note = f"Kubernetes {versions.kubernetes}, {versions.containerd}"
+    return cluster
+
+
+async def _parts(shape: Shape, engine: Engine) -> _Parts:
+    program, image, *_ = await asyncio.gather(
+        asyncio.to_thread(toolchain.kind),
+        asyncio.to_thread(node_image, engine),
+        asyncio.to_thread(ensure_registry, engine),
+        *([asyncio.to_thread(load_balancer_image, engine)] if shape.control_planes > 1 else []),
+    )
+    return _Parts(engine=engine, kind=program, image=image)
+
+
+async def _create(name: str, shape: Shape, parts: _Parts, lock: FileLock) -> Cluster:
+    folder = clusters.folder(name)
+    await _remove(name, clusters.load(name), parts.engine, parts.kind)
+    api_port, *host_ports = free_ports(1 + ENTRY_PORTS)
+    ports = [
+        EntryPort(node_port=FIRST_NODE_PORT + index, host_port=port)
+        for index, port in enumerate(host_ports)
+    ]
+    config = _write_files(name, shape, api_port=api_port, ports=ports)
+    record = Record(
+        name=name,
+        shape=shape.name,
+        phase="creating",
+        created=datetime.now(UTC),
+        nodes=[NodeRecord(name=node, role=role) for node, role in shape.nodes(name)],
+        entry_ports=[EntryPortRecord(**vars(port)) for port in ports],
+        recipe=recipe(shape, parts.image),
+    )
+    record.save()
+    try:
+        await kind.create(
+            parts.kind,
+            parts.engine,
+            name=name,
+            config=config,
+            image=parts.image,
+            kubeconfig=record.kubeconfig,
+            log=folder / "create.log",
+            # The lock outlives a killed harness until kind has ended too, so that the next `up`
+            # does not delete what is still being made.
+            keep_open=[lock.descriptor],
+        )
+        return await _finish(record, parts)
+    except BaseException:
+        # Shielded: Ctrl-C, SIGTERM and errors alike leave nothing half-made.
+        await asyncio.shield(asyncio.ensure_future(_undo(record, parts)))
+        raise
+
+
+async def _finish(record: Record, parts: _Parts) -> Cluster:
+    server = ApiServer(record.kubeconfig)
+    nodes = await until_ready(server, record.nodes, parts.engine)
+    info = nodes[record.nodes[0].name]["status"]["nodeInfo"]
+    record.uid = await server.identity()
+    record.versions = VersionsRecord(
+        kubernetes=info["kubeletVersion"],
+        containerd=info["containerRuntimeVersion"].replace("://", " "),
+        kind=toolchain.KIND_VERSION,
+        node_image=parts.image,
+    )
+    record.phase = "ready"
+    record.save()
+    return record.cluster(parts.engine)
+
+
+async def _undo(record: Record, parts: _Parts) -> None:
+    await _remove(record.name, record, parts.engine, parts.kind)
+    (record.folder / "state.json").unlink(missing_ok=True)
+
+
+async def _remove(name: str, record: Record | None, engine: Engine, program: Path) -> None:
+    kubeconfigs = [clusters.folder(name) / "kubeconfig", *(record.merged_into if record else [])]
+    for kubeconfig in kubeconfigs:
+        await kind.delete(program, engine, name=name, kubeconfig=kubeconfig)
+    kubeconfigs[0].unlink(missing_ok=True)
+
+
+def _write_files(name: str, shape: Shape, *, api_port: int, ports: Sequence[EntryPort]) -> Path:
+    """Everything that the nodes mount, and the kind config, which is returned."""
+    folder = clusters.folder(name)
+    if ":" in str(folder):
+        raise HostError(
+            f"the engine cannot mount from {folder}: there is a ':' in it",
+            remedy="set HARNESS_HOME to a folder without one",
+        )
+    try:
+        free = shutil.disk_usage(folder).free
+        if free < _MINIMUM_DISK:
+            raise HostError(
+                f"only {free / 1e9:.1f} GB are free in {folder}",
+                remedy=f"free some space: a cluster needs at least {_MINIMUM_DISK / 1e9:.0f} GB",
+            )
+        node, certs = folder / "node", folder / "certs.d"
+        for made in (node, certs):
+            made.mkdir(exist_ok=True)
+        (node / "audit-policy.yaml").write_text(shapes.audit_policy())
+        (node / "resolv.conf").write_text(shapes.resolv_conf(Path("/etc/resolv.conf").read_text()))
+        for path, text in node_files().items():
+            file = certs / PurePosixPath(path).relative_to(_CERTS)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        config = folder / "kind.yaml"
+        config.write_text(
+            shapes.render(
+                shape,
+                cluster=name,
+                api_port=api_port,
+                entry_ports=ports,
+                node_folder=node,
+                certs_folder=certs,
+                containerd_patches=containerd_patches(),
+            )
+        )
+    except OSError as error:
+        raise HostError(
+            f"cannot write the cluster's files in {folder}: {error}",
+            remedy="see whether the disk is full or the folder belongs to somebody else",
+        ) from error
+    return config
+
+
+def recipe(shape: Shape, image: str) -> str:
+    """Digest of what a cluster is made from, ports aside: another one means it is out of date."""
+    text = shapes.render(
+        shape,
+        cluster="x",
+        api_port=1,
+        entry_ports=[],
+        node_folder=Path("/x"),
+        certs_folder=Path("/x"),
+        containerd_patches=containerd_patches(),
+    )
+    parts = (text, shapes.audit_policy(), image)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on; all different, free at this moment only."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
