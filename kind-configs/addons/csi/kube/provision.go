@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/klog/v2"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 
 	"resilience-harness.dev/csi/driver"
@@ -31,7 +30,7 @@ type Provisioner struct {
 // RunProvisioner watches claims and volumes of the driver's StorageClasses until the context ends.
 func RunProvisioner(ctx context.Context, client kubernetes.Interface, driverClient csi.ControllerClient) {
 	controller.NewProvisionController(
-		klog.FromContext(ctx), client, driver.Name, &Provisioner{Driver: driverClient},
+		ctx, client, driver.Name, &Provisioner{Driver: driverClient},
 		controller.LeaderElection(false),
 		controller.MetricsPort(0),
 		controller.RetryIntervalMax(10*time.Second),
