@@ -7,7 +7,7 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 
 from harness.cluster.wire import ApiError
 from harness.errors import ClusterError, WaitTimeout
@@ -68,14 +68,32 @@ class Sightings:
         )
 
 
+@overload
 async def eventually(
-    check: Callable[[], T | Awaitable[T]],
+    check: Callable[[], Awaitable[T]],
+    *,
+    within: float,
+    every: float = ...,
+    what: str,
+    context: FailureContext | None = ...,
+) -> T: ...
+@overload
+async def eventually(
+    check: Callable[[], T],
+    *,
+    within: float,
+    every: float = ...,
+    what: str,
+    context: FailureContext | None = ...,
+) -> T: ...
+async def eventually(
+    check: Callable[[], Any],
     *,
     within: float,
     every: float = 0.2,
     what: str,
     context: FailureContext | None = None,
-) -> T:
+) -> Any:
     """Calls `check` (sync or async) every `every` seconds until it returns something true, and
     returns that. A check that raises AssertionError, OSError, TimeoutError or a ClusterError that
     time may mend counts as not yet; any other error leaves at once. After `within` seconds raises
@@ -107,11 +125,9 @@ def mendable(error: Exception) -> bool:
     return not (isinstance(error, ApiError) and error.stage in ("authentication", "validation"))
 
 
-async def _call(check: Callable[[], T | Awaitable[T]]) -> T:
+async def _call(check: Callable[[], Any]) -> Any:
     value = check()
-    if inspect.isawaitable(value):
-        return await value
-    return value
+    return await value if inspect.isawaitable(value) else value
 
 
 def _listed(title: str, entries: list[str]) -> list[str]:
