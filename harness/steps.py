@@ -198,7 +198,7 @@ def reporter() -> Reporter:
 
 @contextmanager
 def step(name: str, *, log: Path | None = None) -> Iterator[Step]:
-    """A step of the process-wide reporter: `with step("kind v0.33.0", log=...) as s: s.run(...)`."""
+    """A step of the process-wide reporter: `with step("kind", log=...) as s: s.run(...)`."""
     with reporter().step(name, log=log) as running:
         yield running
 
@@ -211,5 +211,3 @@ def lower_priority(argv: Sequence[str | Path]) -> list[str]:
 def _short(words: Sequence[str], limit: int = 160) -> str:
     text = " ".join(words)
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-

@@ -91,7 +91,9 @@ def host_sources() -> list[Source]:
         if source.component in _COMPONENTS and source.suite.split("-")[0] in aliases:
             key = source.signed_by or signed_by(entry)
             sources.append(
-                Source(uri=source.uri, suite=source.suite, component=source.component, signed_by=key)
+                Source(
+                    uri=source.uri, suite=source.suite, component=source.component, signed_by=key
+                )
             )
     if not sources:
         raise HostError(

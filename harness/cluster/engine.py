@@ -62,10 +62,8 @@ class Engine:
         timeout: float | None = 120,
         check: bool = True,
     ) -> str:
-        """Output of one `docker` command; raises `CommandError` when it fails and `check` is set."""
-        return output(
-            ["docker", *words], env=self.env, stdin=stdin, timeout=timeout, check=check
-        )
+        """Output of one `docker` command; raises `CommandError` if it fails and `check` is set."""
+        return output(["docker", *words], env=self.env, stdin=stdin, timeout=timeout, check=check)
 
     async def adocker(
         self,
@@ -80,7 +78,7 @@ class Engine:
         )
 
     def succeeds(self, *words: str | Path) -> bool:
-        """True when the `docker` command leaves with code 0: `engine.succeeds("image", "inspect", x)`."""
+        """True when the command leaves with code 0: `engine.succeeds("image", "inspect", x)`."""
         try:
             self.docker(*words)
         except CommandError as error:
@@ -185,7 +183,9 @@ def _private(home: Path | None = None) -> Engine | None:
         kind="private",
         env={
             **os.environ,
-            "PATH": ":".join([*map(str, path), os.environ.get("PATH", "/usr/bin:/bin"), "/usr/sbin"]),
+            "PATH": ":".join(
+                [*map(str, path), os.environ.get("PATH", "/usr/bin:/bin"), "/usr/sbin"]
+            ),
             "DOCKER_HOST": f"unix://{base / 'docker.sock'}",
             "DOCKER_CONFIG": str(base / "config"),
         },
@@ -221,19 +221,28 @@ def _install() -> None:
 
 
 def _link_tools(base: Path) -> None:
-    """Give the unpacked programs what package scripts would have: alternatives, libraries, plugins."""
+    """Give the unpacked programs what package scripts would: alternatives, libraries, plugins."""
     root, tools = base / "root", base / "bin"
     tools.mkdir(exist_ok=True)
-    multi = next((root / d for d in ("usr/sbin", "sbin") if (root / d / "xtables-nft-multi").exists()), None)
+    multi = next(
+        (root / d for d in ("usr/sbin", "sbin") if (root / d / "xtables-nft-multi").exists()), None
+    )
     if multi is not None:
         libraries = [path for path in root.glob("usr/lib/*-linux-gnu") if path.is_dir()]
+        search = ":".join(map(str, libraries))
         xtables = next(path / "xtables" for path in libraries if (path / "xtables").is_dir())
-        for name in ("iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save",
-                     "ip6tables-restore"):
+        for name in (
+            "iptables",
+            "iptables-save",
+            "iptables-restore",
+            "ip6tables",
+            "ip6tables-save",
+            "ip6tables-restore",
+        ):
             wrapper = tools / name
             wrapper.write_text(
                 "#!/bin/sh\n"
-                f'export LD_LIBRARY_PATH="{":".join(map(str, libraries))}" XTABLES_LIBDIR="{xtables}"\n'
+                f'export LD_LIBRARY_PATH="{search}" XTABLES_LIBDIR="{xtables}"\n'
                 f'exec "{multi}/xtables-nft-multi" {name} "$@"\n'
             )
             wrapper.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Short commands whose output is wanted. Long ones with a log go through `harness.steps.Step.run`."""
+"""Short commands whose output is wanted; long ones with a log are `harness.steps.Step.run`."""
 
 from __future__ import annotations
 
