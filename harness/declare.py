@@ -82,11 +82,11 @@ class RoleFacts:
 class Facts:
     """Everything that judgement needs to know of a trial and that is not an observation.
 
-    `scale` is the one factor by which probe periods, windows and graces were shortened.
+    `scale` is the one divisor by which probe periods, windows and graces were shortened.
     """
 
     roles: Mapping[str, RoleFacts]
-    scale: float = 1.0
+    scale: int = 1
 
     def role(self, name: str) -> RoleFacts:
         """The facts of a role; UsageError names the roles that are bound."""
@@ -195,7 +195,12 @@ class Fault(Protocol):
 
     scope: ClassVar[Scope]
     name: ClassVar[str]
-    target: str
+
+    @property
+    def target(self) -> str: ...
+
+    @property
+    def onset(self) -> str: ...
 
     def describe(self) -> str: ...
 
@@ -246,8 +251,8 @@ class Scenario:
     """Subject or required roles, load, faults, objectives, and what each variant must do.
 
     `subject` names a sample subject; a user's subject replaces it and needs only the roles.
-    `source` is the place in the seed stories. `scale` shortens probe periods, windows and graces of
-    every variant by one factor, ratios kept; 1 is faithful. `control` is how long the load must
+    `source` is the place in the seed stories. `scale` divides probe periods, windows and graces of
+    every variant by one number, ratios kept; 1 is faithful. `control` is how long the load must
     have been served before the fault. `shape` is the cluster that is needed. `slug` is filled in
     from the scenario's folder.
     """
@@ -259,7 +264,7 @@ class Scenario:
     objectives: Sequence[Objective]
     variants: Mapping[str, Expect]
     load: Load = Load()
-    scale: float = 1.0
+    scale: int = 1
     control: str = "8s"
     shape: Literal["single", "workers", "ha"] = "single"
     slug: str = ""
@@ -278,16 +283,17 @@ class Scenario:
                 f"scenario {self.title!r} declares no variant",
                 remedy='declare at least variants={"fragile": Expect(...), "hardened": ...}',
             )
-        if not 0 < self.scale <= 1:
+        if self.scale < 1:
             raise UsageError(
                 f"scenario {self.title!r} has scale {self.scale!r}",
-                remedy="a scale is above 0 and at most 1 (1 = faithful)",
+                remedy="give a whole number of at least 1: 5 runs five times faster, 1 is faithful",
             )
 
     @property
     def exclusive(self) -> bool:
         """True if a fault or an objective needs more than its own namespaces left alone."""
-        return any(part.scope != "namespace" for part in (*self.faults, *self.objectives))
+        scopes = [f.scope for f in self.faults] + [o.scope for o in self.objectives]
+        return any(scope != "namespace" for scope in scopes)
 
     def to_json(self) -> Json:
         """The resolved scenario as stored in the run folder."""

@@ -1,4 +1,4 @@
-"""The history of one trial: everything observed, in time order, append-only, readable while written.
+"""The history of one trial: all that was observed, append-only, readable while it is written.
 
 `Writer` appends records to `history.jsonl`; `History` indexes them, from a folder or live, record
 by record. Requests are kept in columns beside it (`requests.jsonl`, see `harness.requests`).
@@ -305,7 +305,7 @@ class History:
         ]
 
     def owners(self, pod: PodTrack) -> list[str]:
-        """"Kind/name" of the pod itself, its owner, the owner's owner, and so on."""
+        """ "Kind/name" of the pod itself, its owner, the owner's owner, and so on."""
         chain = [f"Pod/{pod.name}"]
         owner, uid = pod.owner, pod.owner_uid
         while owner is not None:

@@ -144,9 +144,7 @@ def judge(
         missing = [name for name, sighting in shows if sighting is None]
         reasons = (*reasons, "not shown: " + "; ".join(missing))
     deciding = f"{verdict_prefix(outcome, shows)}{reasons[0]}"
-    return Result(
-        verdict, deciding, blame, outcome, reasons, control, found, felts, needed, shows
-    )
+    return Result(verdict, deciding, blame, outcome, reasons, control, found, felts, needed, shows)
 
 
 def verdict_prefix(outcome: Outcome, shows: Sequence[tuple[str, Sighting | None]]) -> str:

@@ -1,0 +1,8 @@
+"""The faults: one file each. `base` has what they share and the cycle that a trial drives."""
+
+from __future__ import annotations
+
+from harness.faults.cut_connections import CutConnections
+from harness.faults.slow_dependency import SlowDependency
+
+__all__ = ["CutConnections", "SlowDependency"]

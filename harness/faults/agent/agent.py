@@ -1,0 +1,308 @@
+"""The harness's own pod in a trial's namespace: measures exchanges, and lets toxics expire.
+
+Runs inside the cluster, not in the harness. `GET /exchange?...` performs one real protocol exchange
+with a service and answers how long it took; connections are kept, as an application's pool would
+keep them. `PUT /toxics` installs toxics in the Toxiproxy of the same pod and removes them by
+itself when they were not renewed in time, so that a fault ends even if the harness dies.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import queue
+import socket
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TOXIPROXY = "http://127.0.0.1:8474"
+TIMEOUT_S = 30.0
+
+Query = dict[str, str]
+
+
+def wait(q: Query) -> float:
+    """How long an exchange may take before it counts as failed, in seconds."""
+    return float(q.get("timeout", TIMEOUT_S))
+
+
+class Connections:
+    """One open connection per target, made on first use and dropped when it fails."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[str, Any] = {}
+
+    def use(self, key: str, connect: Callable[[], Any], exchange: Callable[[Any], int]) -> int:
+        """Bytes that the exchange answered with, over the kept connection."""
+        # Outside the lock: an exchange that hangs must not keep the next one from being made.
+        with self._lock:
+            connection = self._open.pop(key, None)
+        if connection is None:
+            connection = connect()
+        count = exchange(connection)
+        with self._lock:
+            self._open[key] = connection
+        return count
+
+
+KEPT = Connections()
+
+
+def postgres(q: Query) -> int:
+    """`SELECT 1`, or as many bytes as asked for, over a kept connection."""
+    import psycopg
+
+    def connect() -> Any:
+        return psycopg.connect(
+            host=q["host"],
+            port=int(q["port"]),
+            user=q.get("user", "postgres"),
+            password=q.get("password", ""),
+            dbname=q.get("dbname") or q.get("user", "postgres"),
+            connect_timeout=max(2, int(wait(q))),
+            tcp_user_timeout=int(wait(q) * 1000),
+            autocommit=True,
+            sslmode="prefer",
+        )
+
+    def exchange(connection: Any) -> int:
+        size = int(q.get("bytes", "1"))
+        row = connection.execute("SELECT repeat('x', %s)", (size,)).fetchone()
+        return len(row[0])
+
+    return KEPT.use(f"postgres {q['host']}:{q['port']}/{q.get('dbname')}", connect, exchange)
+
+
+def mysql(q: Query) -> int:
+    """`SELECT 1`, or as many bytes as asked for, over a kept connection."""
+    import pymysql
+
+    def connect() -> Any:
+        return pymysql.connect(
+            host=q["host"],
+            port=int(q["port"]),
+            user=q.get("user", "root"),
+            password=q.get("password", ""),
+            database=q.get("dbname") or None,
+            connect_timeout=wait(q),
+            read_timeout=wait(q),
+        )
+
+    def exchange(connection: Any) -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT REPEAT('x', %s)", (int(q.get("bytes", "1")),))
+            return len(cursor.fetchone()[0])
+
+    return KEPT.use(f"mysql {q['host']}:{q['port']}", connect, exchange)
+
+
+def redis(q: Query) -> int:
+    """`PING`, or an `ECHO` of as many bytes as asked for, over a kept connection."""
+    import redis as client
+
+    def connect() -> Any:
+        return client.Redis(
+            host=q["host"],
+            port=int(q["port"]),
+            password=q.get("password") or None,
+            username=q.get("user") or None,
+            socket_timeout=wait(q),
+        )
+
+    def exchange(connection: Any) -> int:
+        size = int(q.get("bytes", "1"))
+        return len(connection.echo("x" * size))
+
+    return KEPT.use(f"redis {q['host']}:{q['port']}", connect, exchange)
+
+
+def http_get(q: Query) -> int:
+    """One GET on a connection of its own; any answer counts, it is the time that is measured."""
+    connection = http.client.HTTPConnection(q["host"], int(q["port"]), timeout=wait(q))
+    try:
+        connection.request("GET", q.get("path") or "/")
+        return len(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+def tcp(q: Query) -> int:
+    """Connect only: proves that something listens, and nothing about speed."""
+    with socket.create_connection((q["host"], int(q["port"])), timeout=wait(q)):
+        return 0
+
+
+EXCHANGES = {"postgres": postgres, "mysql": mysql, "redis": redis, "http": http_get, "tcp": tcp}
+
+
+def bounded(q: Query) -> int:
+    """The exchange, given up after its timeout: not every driver bounds a wait for an answer."""
+    done: queue.SimpleQueue[int | Exception] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            done.put(EXCHANGES[q["protocol"]](q))
+        except Exception as error:  # noqa: BLE001 - whatever a driver raises is the measurement
+            done.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        result = done.get(timeout=wait(q))
+    except queue.Empty:
+        raise TimeoutError(f"no answer in {wait(q):g} s") from None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def measure(q: Query) -> dict[str, Any]:
+    """Seconds, bytes and the error, if any, of one exchange."""
+    begin = time.monotonic()
+    try:
+        count = bounded(q)
+    except Exception as error:  # noqa: BLE001 - whatever a driver raises is the measurement
+        message = f"{type(error).__name__}: {error}".strip()
+        return {"ok": False, "seconds": time.monotonic() - begin, "error": message, "bytes": 0}
+    return {"ok": True, "seconds": time.monotonic() - begin, "error": None, "bytes": count}
+
+
+def call_toxiproxy(method: str, path: str, body: Any = None) -> Any:
+    """One call of Toxiproxy's API; raises urllib.error.HTTPError."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(TOXIPROXY + path, data=data, method=method)
+    request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+class Expiry:
+    """Removes all toxics once they have not been renewed for as long as was agreed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._deadline: float | None = None
+
+    def install(self, proxy: str, toxics: list[dict[str, Any]], enabled: bool, ttl: float) -> None:
+        """Replace the proxy's toxics by these; they last `ttl` seconds unless renewed."""
+        with self._lock:
+            have = call_toxiproxy("GET", f"/proxies/{proxy}")
+            wanted = {t["name"]: t for t in toxics}
+            for old in have["toxics"]:
+                if old["name"] not in wanted:
+                    call_toxiproxy("DELETE", f"/proxies/{proxy}/toxics/{old['name']}")
+            present = {t["name"] for t in have["toxics"]}
+            for name, toxic in wanted.items():
+                if name not in present:
+                    call_toxiproxy("POST", f"/proxies/{proxy}/toxics", toxic)
+            if have["enabled"] != enabled:
+                call_toxiproxy("POST", f"/proxies/{proxy}", {"enabled": enabled})
+            self._deadline = time.monotonic() + ttl
+
+    def renew(self, ttl: float) -> bool:
+        """Extend; False if the toxics have expired already."""
+        with self._lock:
+            if self._deadline is None:
+                return False
+            self._deadline = time.monotonic() + ttl
+            return True
+
+    def reset(self) -> None:
+        """Remove every toxic and enable every proxy."""
+        with self._lock:
+            call_toxiproxy("POST", "/reset")
+            self._deadline = None
+
+    def watch(self) -> None:
+        """Runs for ever beside the server."""
+        while True:
+            time.sleep(0.5)
+            with self._lock:
+                due = self._deadline is not None and time.monotonic() > self._deadline
+            if due:
+                self.reset()
+
+
+EXPIRY = Expiry()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """GET /healthz, GET /exchange, PUT /toxics, POST /renew, DELETE /toxics."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Errors only: the harness records every measurement itself."""
+
+    def _answer(self, status: int, body: Any) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _body(self) -> Any:
+        length = int(self.headers.get("Content-Length") or 0)
+        return json.loads(self.rfile.read(length) or b"{}")
+
+    def do_GET(self) -> None:
+        url = urllib.parse.urlsplit(self.path)
+        if url.path == "/healthz":
+            self._answer(200, "ok")
+        elif url.path == "/exchange":
+            self._answer(200, measure(dict(urllib.parse.parse_qsl(url.query))))
+        elif url.path == "/proxies":
+            self._answer(200, call_toxiproxy("GET", "/proxies"))
+        else:
+            self._answer(404, "not found")
+
+    def do_POST(self) -> None:
+        body = self._body()
+        if self.path == "/exchange":
+            self._answer(200, measure({k: str(v) for k, v in body.items()}))
+        elif self.path == "/renew":
+            self._answer(200, {"renewed": EXPIRY.renew(body["ttl"])})
+        else:
+            self._answer(404, "not found")
+
+    def do_PUT(self) -> None:
+        body = self._body()
+        EXPIRY.install(body["proxy"], body["toxics"], body["enabled"], body["ttl"])
+        self._answer(200, call_toxiproxy("GET", f"/proxies/{body['proxy']}"))
+
+    def do_DELETE(self) -> None:
+        EXPIRY.reset()
+        self._answer(200, call_toxiproxy("GET", "/proxies"))
+
+
+def main() -> None:
+    """`agent.py PORT [expiry]`."""
+    port = int(sys.argv[1])
+    if "expiry" in sys.argv[2:]:
+        # Whatever was in force before this container started has no deadline any more.
+        wait_for_toxiproxy()
+        EXPIRY.reset()
+        threading.Thread(target=EXPIRY.watch, daemon=True).start()
+    ThreadingHTTPServer(("", port), Handler).serve_forever()
+
+
+def wait_for_toxiproxy() -> None:
+    """Until the Toxiproxy of the same pod answers; the kubelet's start-up limit bounds it."""
+    while True:
+        try:
+            call_toxiproxy("GET", "/version")
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+
+
+if __name__ == "__main__":
+    main()

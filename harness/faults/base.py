@@ -1,0 +1,120 @@
+"""What faults share: the cycle that a trial drives, and what it is given to work with.
+
+`needs` and `prepare` look and transform, `inject` and `measure` act on a cluster; healing is not a
+method. `inject` writes a ledger record first, and the function registered with `@undo` for that
+record's kind heals from the record alone, in the same process or, after a SIGKILL, in another one.
+What `prepare` adds to the subject's objects lives in the trial's namespaces and goes with them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from harness.cluster.api import Kube
+from harness.cluster.clusters import Cluster
+from harness.cluster.host import HostFacts
+from harness.cluster.ledger import Entry, Ledger
+from harness.cluster.nodes import NodeCommands
+from harness.declare import Declared, Json, Scope
+from harness.errors import FaultError
+from harness.manifest.objects import Object, Ref
+from harness.manifest.subject_file import Role
+
+
+@dataclass(frozen=True)
+class Support:
+    """What preflight answers: `supported`, `degraded` or `unsupported`, and why."""
+
+    state: Literal["supported", "degraded", "unsupported"]
+    why: str = ""
+
+
+SUPPORTED = Support("supported")
+
+
+@dataclass(frozen=True)
+class Achieved:
+    """One measurement of a fault: was it felt, what was asked, what was achieved, in words."""
+
+    felt: bool
+    asked: Json
+    achieved: Json
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultContext:
+    """What a fault is given. `roles` are bound to objects in the trial's own namespaces.
+
+    `images` maps the harness's own images (`agent`) to references that the nodes can pull.
+    """
+
+    trial: str
+    cluster: Cluster
+    kube: Kube
+    nodes: NodeCommands
+    ledger: Ledger
+    roles: Mapping[str, Role]
+    namespace: str
+    images: Mapping[str, str]
+
+    def role(self, name: str) -> Role:
+        """The binding of a role; FaultError if the subject does not bind it."""
+        if name not in self.roles:
+            raise FaultError(
+                f"role {name!r} is not bound by this subject",
+                remedy=f"bind {name!r} under [roles] in the subject's harness.toml",
+            )
+        return self.roles[name]
+
+    def namespace_of(self, ref: Ref) -> str:
+        """The trial's namespace in which a role's object lives."""
+        return ref.namespace or self.namespace
+
+    def record(self, kind: str, data: Json) -> Entry:
+        """Write an undo record to disk; the change may be made only after this returned."""
+        return self.ledger.record(kind, data, cluster=self.cluster, trial=self.trial)
+
+
+@dataclass(frozen=True)
+class Fault(Declared, ABC):
+    """One thing that can be prepared, injected, measured, healed and removed."""
+
+    scope: ClassVar[Scope] = "namespace"
+    target: str
+
+    @property
+    @abstractmethod
+    def onset(self) -> str:
+        """What happened, for sentences such as "41 s after <the database slowed>"."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One line for tables: what is asked of which target."""
+
+    @classmethod
+    def host_support(cls, host: HostFacts) -> Support:
+        """What this host offers for the fault; asked by `harness doctor` and by preflight."""
+        return SUPPORTED
+
+    def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
+        """Whether the fault can act on this target, judged from the manifests alone."""
+        return SUPPORTED
+
+    def prepare(self, objects: Sequence[Object], ctx: FaultContext) -> list[Object]:
+        """The subject's objects with whatever must be in the path before the pods start."""
+        return list(objects)
+
+    @abstractmethod
+    async def inject(self, ctx: FaultContext) -> None:
+        """Break it: ledger record first, then the change."""
+
+    @abstractmethod
+    async def measure(self, ctx: FaultContext) -> Achieved:
+        """Measure independently of the mechanism whether the fault is felt, now.
+
+        Called in the control phase as well, where it must not be felt.
+        """

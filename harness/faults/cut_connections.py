@@ -1,0 +1,79 @@
+"""A dependency whose connections are cut: refused, reset, or swallowed without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.declare import Json, register
+from harness.errors import UsageError
+from harness.faults import proxied
+from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.manifest.objects import Object
+from harness.manifest.subject_file import Role
+
+Mode = Literal["refuse", "reset", "blackhole"]
+
+_WORDS = {
+    "refuse": "refuses connections",
+    "reset": "resets connections",
+    "blackhole": "swallows what is sent to it",
+}
+_PATIENCE_S = 3.0
+"""A black hole answers nothing: an exchange that takes this long was swallowed."""
+
+
+@register("fault", "cut-connections")
+@dataclass(frozen=True)
+class CutConnections(Fault):
+    """Connections to the target are cut, those in a pool as well.
+
+    `mode`: `refuse` closes open connections and accepts no new one, `reset` answers with RST,
+    `blackhole` keeps connections open and passes nothing on.
+    """
+
+    mode: Mode = field(default="refuse", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.mode not in _WORDS:
+            raise UsageError(
+                f"CutConnections cannot {self.mode!r}",
+                remedy=f"choose one of {', '.join(_WORDS)}",
+            )
+
+    @property
+    def onset(self) -> str:
+        """For sentences: 41 s after <the database refused connections>."""
+        return f"the connections of the {self.target} were cut"
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"{self.target} {_WORDS[self.mode]}"
+
+    def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
+        """A Service with pods of its own; any TCP protocol."""
+        return proxied.support(role, objects, speed=False)
+
+    def prepare(self, objects: Sequence[Object], ctx: FaultContext) -> list[Object]:
+        """A proxy that cuts nothing yet, and a pod that measures through it."""
+        return proxied.stand_in_path(objects, ctx.role(self.target), ctx)
+
+    async def inject(self, ctx: FaultContext) -> None:
+        """Disable the proxy, or install the toxic, before the target."""
+        toxics: list[Json] = []
+        if self.mode == "reset":
+            toxics.append({"name": "reset", "type": "reset_peer", "attributes": {"timeout": 0}})
+        if self.mode == "blackhole":
+            toxics.append({"name": "blackhole", "type": "timeout", "attributes": {"timeout": 0}})
+        role = ctx.role(self.target)
+        await proxied.install(ctx, role, toxics, enabled=self.mode != "refuse")
+
+    async def measure(self, ctx: FaultContext) -> Achieved:
+        """One exchange in the target's own protocol must fail, or (black hole) never end."""
+        role = ctx.role(self.target)
+        await proxied.renew(ctx, role)
+        got = await proxied.exchange(ctx, role, timeout=_PATIENCE_S)
+        achieved = {"ok": got["ok"], "seconds": round(got["seconds"], 4), "error": got["error"]}
+        note = got["error"] or f"an exchange succeeded in {got['seconds']:.3f} s"
+        return Achieved(not got["ok"], {"exchange": "fails"}, achieved, str(note))

@@ -1,0 +1,18 @@
+"""Objectives: pure predicates on the history that answer met, broken or open.
+
+`shows` beside them has what a failed variant must show. The lower-case names are what scenarios
+write (`objectives.restarts("workload", at_most=0)`); each is the class of the same name.
+"""
+
+from __future__ import annotations
+
+from harness.objectives.pods import Ready, Restarts
+from harness.objectives.traffic import Availability, Latency, Recovery
+
+availability = Availability
+latency = Latency
+ready = Ready
+recovery = Recovery
+restarts = Restarts
+
+__all__ = ["availability", "latency", "ready", "recovery", "restarts"]

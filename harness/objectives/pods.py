@@ -1,0 +1,152 @@
+"""Objectives on pods: restarts and readiness. What requests experience is in `traffic`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from harness.declare import Declared, Exposure, Facts, Finding, Scope, register
+from harness.history import SECOND, History, Restart, Window
+
+_NO_PROBE_S = 10.0
+"""Exposure where the manifest names no probe at all: two default probe rounds' worth of waiting."""
+
+
+@register("objective", "restarts")
+@dataclass(frozen=True)
+class Restarts(Declared):
+    """No more than `at_most` container restarts of a role between injection and recovery."""
+
+    role: str
+    at_most: int = field(default=0, kw_only=True)
+
+    scope: ClassVar[Scope] = "namespace"
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"at most {self.at_most} restarts of {self.role}"
+
+    def judge(self, history: History) -> Finding:
+        """Broken at the first restart too many; met once recovery is over."""
+        window = history.span("inject", "recover")
+        if window is None:
+            return Finding("open", f"no fault yet to restart {self.role}")
+        seen = history.restarts(self.role, window)
+        if len(seen) > self.at_most:
+            return Finding("broken", self._story(history, window, seen), seen[self.at_most].t)
+        reason = f"{len(seen)} restarts of {self.role}"
+        return Finding("met" if window.closed else "open", reason, window.end)
+
+    def control(self, history: History) -> Finding:
+        """Broken by any restart while there was no fault."""
+        window = history.phase("control")
+        if window is None:
+            return Finding("open", "the control run has not begun")
+        seen = history.restarts(self.role, window)
+        if seen:
+            first = seen[0]
+            return Finding("broken", f"{first.pod} restarted ({_ended(first)})", first.t)
+        return Finding("met", f"0 restarts of {self.role} in the control run", window.end)
+
+    def exposure(self, facts: Facts) -> Exposure:
+        """The time that the role's slowest probe needs to restart a container."""
+        role = facts.role(self.role)
+        times = {"liveness": role.liveness_s, "readiness_out": role.readiness_out_s}
+        for name, seconds in times.items():
+            if seconds is not None:
+                return Exposure(seconds, role.why.get(name, name))
+        return Exposure(_NO_PROBE_S, f"{self.role} has no probe")
+
+    def _story(self, history: History, window: Window, seen: list[Restart]) -> str:
+        replicas = history.facts.role(self.role).replicas
+        pods = {r.pod_uid for r in seen}
+        first = (seen[0].t - window.begin) / SECOND
+        onset = history.trial.get("onset", "the fault")
+        text = (
+            f"{len(pods)} of {replicas} replicas restarted{_cause(history, seen)}, "
+            f"first {first:.0f} s after {onset}"
+        )
+        lowest = _lowest_ready(history, self.role, window)
+        if lowest is not None and lowest[1] < replicas:
+            when = (lowest[0] - window.begin) / SECOND
+            text += f"; ready {lowest[1]} of {replicas} at {when:.0f} s"
+        return text
+
+
+@register("objective", "ready")
+@dataclass(frozen=True)
+class Ready(Declared):
+    """At least `at_least` pods of a role are ready at every moment from injection to recovery."""
+
+    role: str
+    at_least: int = field(default=1, kw_only=True)
+
+    scope: ClassVar[Scope] = "namespace"
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"at least {self.at_least} pods of {self.role} ready throughout"
+
+    def judge(self, history: History) -> Finding:
+        """Broken at the first moment with too few ready pods."""
+        window = history.span("inject", "recover")
+        if window is None:
+            return Finding("open", "no fault yet")
+        lowest = _lowest_ready(history, self.role, window)
+        if lowest is not None and lowest[1] < self.at_least:
+            after = (lowest[0] - window.begin) / SECOND
+            onset = history.trial.get("onset", "the fault")
+            return Finding(
+                "broken",
+                f"{lowest[1]} pods of {self.role} ready {after:.0f} s after {onset}",
+                lowest[0],
+            )
+        reason = f"never fewer than {self.at_least} pods of {self.role} ready"
+        return Finding("met" if window.closed else "open", reason, window.end)
+
+    def control(self, history: History) -> Finding:
+        """Broken if too few pods were ready at the begin of the control run."""
+        window = history.phase("control")
+        if window is None:
+            return Finding("open", "the control run has not begun")
+        count = history.ready_at(self.role, window.begin)
+        state = "met" if count >= self.at_least else "broken"
+        return Finding("broken" if state == "broken" else "met", f"{count} pods ready", window.end)
+
+    def exposure(self, facts: Facts) -> Exposure:
+        """The time that a failing readiness probe needs to remove a pod."""
+        role = facts.role(self.role)
+        if role.readiness_out_s is None:
+            return Exposure(_NO_PROBE_S, f"{self.role} has no readiness probe")
+        return Exposure(role.readiness_out_s, role.why.get("readiness_out", "readiness"))
+
+
+def _lowest_ready(history: History, role: str, window: Window) -> tuple[int, int] | None:
+    inside = [(t, n) for t, n in history.ready_series(role) if window.holds(t)]
+    return min(inside, key=lambda point: point[1], default=None)
+
+
+def _cause(history: History, seen: list[Restart]) -> str:
+    """ " by liveness" and the like, if one cause explains every restart that was seen."""
+    killed = {
+        e.object_uid
+        for e in history.events
+        if e.reason == "Killing" and "failed liveness probe" in e.message
+    }
+    startup = {
+        e.object_uid
+        for e in history.events
+        if e.reason == "Killing" and "failed startup probe" in e.message
+    }
+    pods = {r.pod_uid for r in seen}
+    if pods <= killed:
+        return " by liveness"
+    if pods <= startup:
+        return " by the startup probe"
+    endings = {_ended(r) for r in seen}
+    return f" ({endings.pop()})" if len(endings) == 1 else ""
+
+
+def _ended(restart: Restart) -> str:
+    code = "exit code unknown" if restart.exit_code is None else f"exit {restart.exit_code}"
+    return f"{restart.reason}, {code}" if restart.reason else code

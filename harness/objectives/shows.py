@@ -1,0 +1,185 @@
+"""What a variant must show to have failed, or survived, for the stated reason.
+
+Each class answers with the first place in the history where it was seen. An event's absence is
+never evidence, so nothing here asks that something was *not* seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness.declare import Declared, Sighting, register
+from harness.history import SECOND, History, PodState, Window
+from harness.units import seconds
+
+
+def _from_injection(history: History) -> Window | None:
+    begin = history.injected_at
+    return None if begin is None else Window(begin, None)
+
+
+def _after(history: History, t: int) -> str:
+    begin = history.injected_at
+    return f"{(t - begin) / SECOND:.0f} s after injection" if begin is not None else "before"
+
+
+@register("shows", "event")
+@dataclass(frozen=True)
+class Event(Declared):
+    """A Kubernetes Event with this reason on the role, its message containing `message`."""
+
+    reason: str
+    on: str = field(default="workload", kw_only=True)
+    message: str = field(default="", kw_only=True)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        text = f"event {self.reason} on {self.on}"
+        return f"{text} ({self.message})" if self.message else text
+
+    def seen(self, history: History) -> Sighting | None:
+        """The first matching event since injection."""
+        window = _from_injection(history)
+        if window is None:
+            return None
+        for e in history.events_on(
+            self.on, reason=self.reason, message=self.message, window=window
+        ):
+            return Sighting(e.t, f"{e.reason} on {e.name} {_after(history, e.t)}: {e.message}")
+        return None
+
+
+@register("shows", "restarts")
+@dataclass(frozen=True)
+class Restarts(Declared):
+    """Container restarts of a role: `at_least` of them, or one of every replica."""
+
+    on: str
+    at_least: int = field(default=1, kw_only=True)
+    every_replica: bool = field(default=False, kw_only=True)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        if self.every_replica:
+            return f"a restart of every replica of {self.on}"
+        return f"at least {self.at_least} restarts of {self.on}"
+
+    def seen(self, history: History) -> Sighting | None:
+        """The restart that completed what was asked."""
+        window = _from_injection(history)
+        if window is None:
+            return None
+        found = history.restarts(self.on, window)
+        replicas = history.facts.role(self.on).replicas
+        pods: set[str] = set()
+        for number, restart in enumerate(found, start=1):
+            pods.add(restart.pod_uid)
+            done = len(pods) >= replicas if self.every_replica else number >= self.at_least
+            if done:
+                text = f"{number} restarts on {len(pods)} of {replicas} replicas"
+                return Sighting(restart.t, f"{text} {_after(history, restart.t)}")
+        return None
+
+
+@register("shows", "ready")
+@dataclass(frozen=True)
+class Ready(Declared):
+    """The number of ready pods of a role equals `equals`, `within` this long of injection.
+
+    `within` is shortened by the trial's scale, like the probes that it follows from.
+    """
+
+    on: str
+    equals: int = field(default=0, kw_only=True)
+    within: str = field(default="90s", kw_only=True)
+
+    def __post_init__(self) -> None:
+        seconds(self.within)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"ready = {self.equals} of {self.on} within {self.within}"
+
+    def seen(self, history: History) -> Sighting | None:
+        """The first moment with that many ready pods."""
+        begin = history.injected_at
+        if begin is None:
+            return None
+        until = begin + int(seconds(self.within) / history.facts.scale * SECOND)
+        for t, count in history.ready_series(self.on):
+            if begin <= t <= until and count == self.equals:
+                return Sighting(t, f"ready {count} {_after(history, t)}")
+        return None
+
+
+@register("shows", "terminated")
+@dataclass(frozen=True)
+class Terminated(Declared):
+    """A container of the role ended with this reason and exit code (None: any)."""
+
+    on: str
+    reason: str | None = field(default=None, kw_only=True)
+    exit_code: int | None = field(default=None, kw_only=True)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        parts = [self.reason or "", f"exit {self.exit_code}" if self.exit_code is not None else ""]
+        return f"a container of {self.on} terminated: {', '.join(p for p in parts if p)}"
+
+    def seen(self, history: History) -> Sighting | None:
+        """The first such ending since injection."""
+        begin = history.injected_at
+        if begin is None:
+            return None
+        for pod in history.pods_of(self.on):
+            for state in pod.states:
+                if state.t >= begin and (name := self._match(state)):
+                    return Sighting(state.t, f"{pod.name}/{name} {_after(history, state.t)}")
+        return None
+
+    def _match(self, state: PodState) -> str | None:
+        for name, container in state.containers.items():
+            for ended in (container.terminated, container.last_terminated):
+                if ended is None:
+                    continue
+                if self.reason not in (None, ended.get("reason")):
+                    continue
+                if self.exit_code in (None, ended.get("exitCode")):
+                    return name
+        return None
+
+
+@register("shows", "waiting")
+@dataclass(frozen=True)
+class Waiting(Declared):
+    """A container of the role waits for this reason (`CrashLoopBackOff`, `ContainerCreating`)."""
+
+    on: str
+    reason: str = field(kw_only=True)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"a container of {self.on} in {self.reason}"
+
+    def seen(self, history: History) -> Sighting | None:
+        """The first pod state since injection that waits for the reason."""
+        begin = history.injected_at
+        if begin is None:
+            return None
+        for pod in history.pods_of(self.on):
+            for state in pod.states:
+                if state.t < begin:
+                    continue
+                for name, container in state.containers.items():
+                    if container.waiting == self.reason:
+                        return Sighting(state.t, f"{pod.name}/{name} {_after(history, state.t)}")
+        return None
+
+
+event = Event
+ready = Ready
+restarts = Restarts
+terminated = Terminated
+waiting = Waiting
+
+__all__ = ["event", "ready", "restarts", "terminated", "waiting"]

@@ -1,0 +1,142 @@
+"""What a trial watches: every change of its objects goes into the history as it arrives.
+
+Pods, events, workloads, endpoints and claims of the trial's namespaces, nodes and volume
+attachments of the cluster, and the last words of containers that crashed. The watching itself is
+in `harness.cluster.watch`; this module decides what is watched and what of it is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from harness.cluster.api import Kube
+from harness.cluster.logs import CrashLog, CrashLogs, crash_logs
+from harness.cluster.store import Store
+from harness.cluster.watch import Blindness, Change, Watcher, WatchSpec
+from harness.declare import Json
+from harness.history import History, Writer
+
+_NAMESPACED = (
+    ("v1", "Pod"),
+    ("v1", "Event"),
+    ("v1", "PersistentVolumeClaim"),
+    ("v1", "Service"),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "ReplicaSet"),
+    ("apps/v1", "StatefulSet"),
+    ("apps/v1", "DaemonSet"),
+    ("discovery.k8s.io/v1", "EndpointSlice"),
+)
+_CLUSTER = (("v1", "Node"), ("storage.k8s.io/v1", "VolumeAttachment"))
+
+_SYNC_S = 60.0
+_LOGS_S = 5.0
+
+
+class Observer:
+    """Watches for the length of a scope; `store` has the latest objects, `history` all of them."""
+
+    def __init__(self, kube: Kube, history: History, writer: Writer) -> None:
+        self.kube = kube
+        self.history = history
+        self.store = Store()
+        self._writer = writer
+        self._crash_logs: CrashLogs
+
+    @asynccontextmanager
+    async def watching(self, namespaces: Sequence[str]) -> AsyncIterator[Observer]:
+        """Watch these namespaces and the cluster's nodes; entered once all lists are in."""
+        specs = [
+            WatchSpec(api_version=api, kind=kind, namespace=namespace)
+            for namespace in namespaces
+            for api, kind in _NAMESPACED
+        ]
+        specs += [WatchSpec(api_version=api, kind=kind) for api, kind in _CLUSTER]
+        async with (
+            crash_logs(self.kube, self._crashed) as self._crash_logs,
+            Watcher(self.kube, specs, self._changed, self._blind) as watcher,
+        ):
+            await asyncio.wait_for(watcher.synced(), _SYNC_S)
+            yield self
+            # Logs of the last crash are evidence: they are waited for, within reason.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._crash_logs.settled(), _LOGS_S)
+
+    def active_faults(self) -> list[str]:
+        """For failing waits: what is broken right now, by the trial's own record."""
+        if self.history.phase("inject") is None or self.history.phase("heal") is not None:
+            return []
+        return [str(self.history.trial.get("onset", "a fault is injected"))]
+
+    def recent_warnings(self) -> list[str]:
+        """For failing waits: the latest Warning events."""
+        warnings = [e for e in self.history.events if e.type == "Warning"]
+        return [f"{e.reason} {e.kind}/{e.name}: {e.message}" for e in warnings[-8:]]
+
+    def _changed(self, change: Change) -> None:
+        self.store.feed(change)
+        self._writer.append(
+            "object",
+            t=change.monotonic_ns,
+            kind=change.kind,
+            verb=change.verb,
+            namespace=change.namespace,
+            name=change.name,
+            relisted=change.relisted,
+            object=trimmed(change.object),
+        )
+        self._crash_logs.feed(change)
+
+    def _blind(self, blindness: Blindness) -> None:
+        edge = "begin" if blindness.ended_ns is None else "end"
+        self._writer.append(
+            "blind",
+            t=blindness.ended_ns or blindness.began_ns,
+            what=str(blindness.spec),
+            edge=edge,
+            reason=blindness.reason,
+            lost=blindness.lost,
+        )
+
+    def _crashed(self, log: CrashLog) -> None:
+        crash = log.crash
+        self._writer.append(
+            "log",
+            pod=crash.pod,
+            container=crash.container,
+            previous=crash.previous,
+            restart=crash.restarts,
+            exit_code=crash.exit_code,
+            reason=crash.reason,
+            text=log.text,
+            missing=log.missing,
+        )
+
+
+def trimmed(obj: Json) -> Json:
+    """An object as the history keeps it: field ownership reduced to who and when, no image lists.
+
+    Only what is noise is left out; spec and status stay whole, since diagnosis reads them.
+    """
+    kept = copy.copy(obj)
+    meta = dict(obj["metadata"])
+    managed = meta.pop("managedFields", None)
+    if managed:
+        meta["managers"] = [
+            {k: m.get(k) for k in ("manager", "operation", "time", "subresource") if m.get(k)}
+            for m in managed
+        ]
+    annotations = dict(meta.get("annotations") or {})
+    annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
+    if annotations:
+        meta["annotations"] = annotations
+    kept["metadata"] = meta
+    if obj.get("kind") == "Node" and "images" in obj.get("status", {}):
+        kept["status"] = {k: v for k, v in obj["status"].items() if k != "images"}
+    if obj.get("kind") == "Secret":
+        kept.pop("data", None)
+    return kept
