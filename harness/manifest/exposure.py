@@ -1,0 +1,123 @@
+"""How long things take by what the manifests declare, each with its arithmetic in words.
+
+Upper bounds, because they decide how long a fault must be felt before survival means anything. The
+rule (delay + threshold x period + timeout + grace, times 1.5) is that of the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from harness.manifest.objects import Object
+from harness.manifest.probes import Probe, ProbeKind, pod_grace, probes
+
+SAFETY = 1.5
+"""Factor on every exposure (catalogue, rules for scenarios)."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Seconds, and where they come from: `15 s delay + 3 x 20 s period + 1 s timeout`."""
+
+    seconds: float
+    because: str
+
+    def __str__(self) -> str:
+        return f"{_number(self.seconds)} s: {self.because}"
+
+
+def liveness_kills(obj: Object) -> Span | None:
+    """Until a failing liveness has killed the slowest container; `None` without the probe."""
+    return _longest(obj, "liveness", _kill)
+
+
+def readiness_removes(obj: Object) -> Span | None:
+    """Until the slowest container's readiness takes the pod out of its Services; `None` without."""
+    return _longest(
+        obj,
+        "readiness",
+        lambda probe: Span(
+            probe.failure_threshold * probe.period + probe.timeout,
+            f"{probe.failure_threshold} x {_number(probe.period)} s period"
+            f" + {_number(probe.timeout)} s timeout",
+        ),
+    )
+
+
+def readiness_returns(obj: Object) -> Span | None:
+    """Until a pod that answers again is back in its Services; `None` without readiness."""
+    return _longest(obj, "readiness", _return)
+
+
+def startup_budget(obj: Object) -> Span | None:
+    """How long the slowest container may take to start before it is killed.
+
+    A startup probe's budget, else that of liveness, which is then what runs while it starts;
+    `None` where neither is declared: it may take for ever.
+    """
+    return _longest(obj, "startup", _budget) or _longest(obj, "liveness", _budget)
+
+
+def exposed(span: Span) -> Span:
+    """The span times `SAFETY`: how long a fault must be felt."""
+    return Span(span.seconds * SAFETY, f"{SAFETY} x ({span.because})")
+
+
+def timing_names(workloads: Sequence[Object]) -> dict[str, Span]:
+    """The names that sums of durations may use (see `harness.units.resolve`): longest of all.
+
+    `liveness` (kills), `readiness` (returns), `readiness-out` (removes), `startup` (budget),
+    `grace`. A workload without the probe contributes nothing; without any, the time is 0.
+    """
+    found = {
+        "liveness": _over(workloads, liveness_kills, "no liveness probe"),
+        "readiness": _over(workloads, readiness_returns, "no readiness probe, so always ready"),
+        "readiness-out": _over(workloads, readiness_removes, "no readiness probe"),
+        "startup": _over(workloads, startup_budget, "no startup or liveness probe"),
+    }
+    grace = max((pod_grace(obj) for obj in workloads), default=0.0)
+    return found | {"grace": Span(grace, f"{_number(grace)} s grace")}
+
+
+def _over(
+    workloads: Iterable[Object], ask: Callable[[Object], Span | None], otherwise: str
+) -> Span:
+    spans = [span for span in map(ask, workloads) if span is not None]
+    return max(spans, key=lambda span: span.seconds, default=Span(0.0, otherwise))
+
+
+def _longest(obj: Object, kind: ProbeKind, ask: Callable[[Probe], Span]) -> Span | None:
+    asked = probes(obj, kind)
+    spans = [(ask(probe), probe) for probe in asked]
+    if not spans:
+        return None
+    span, probe = max(spans, key=lambda pair: pair[0].seconds)
+    several = len({each.container for each in asked}) > 1
+    return Span(span.seconds, span.because + (f" ({probe.container})" if several else ""))
+
+
+def _kill(probe: Probe) -> Span:
+    budget = _budget(probe)
+    return Span(budget.seconds + probe.grace, f"{budget.because} + {_number(probe.grace)} s grace")
+
+
+def _budget(probe: Probe) -> Span:
+    delay = f"{_number(probe.initial_delay)} s delay + " if probe.initial_delay else ""
+    return Span(
+        probe.initial_delay + probe.failure_threshold * probe.period + probe.timeout,
+        f"{delay}{probe.failure_threshold} x {_number(probe.period)} s period"
+        f" + {_number(probe.timeout)} s timeout",
+    )
+
+
+def _return(probe: Probe) -> Span:
+    times = f"{probe.success_threshold} x " if probe.success_threshold > 1 else ""
+    return Span(
+        probe.success_threshold * probe.period + probe.timeout,
+        f"{times}{_number(probe.period)} s period + {_number(probe.timeout)} s timeout",
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:g}"

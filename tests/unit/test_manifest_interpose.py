@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from harness.errors import ManifestError
+from harness.manifest.interpose import Interposed, Unsupported, interpose
+from harness.manifest.objects import Ref, find, matches, pod_labels, service_workloads
+from harness.manifest.yaml import load_all
+
+LABELS = {"resilience-harness.dev/proxy-of": "db"}
+BASE = """
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: shop, labels: {app: db}}
+spec:
+  type: NodePort
+  clusterIP: 10.96.7.7
+  selector: {app: db}
+  ports:
+    - {name: pg, port: 5432, targetPort: postgres, nodePort: 30432}
+    - {name: metrics, port: 9187}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: shop}
+spec:
+  replicas: 1
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: db, ports: [{name: postgres, containerPort: 5432}]}]}
+"""
+POLICIES = """
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: default-deny-all, namespace: shop}
+spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: api, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: api}}
+  egress: [{to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 5432}]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress: [{from: [{podSelector: {matchLabels: {app: api}}}]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: elsewhere, namespace: other}
+spec: {podSelector: {}, policyTypes: [Egress]}
+"""
+
+
+def done(text: str, ref: str = "Service/db:5432") -> Interposed:
+    objects = load_all(text)
+    before = copy.deepcopy(objects)
+    found = interpose(objects, Ref.parse(ref), labels=LABELS)
+    assert objects == before, "the input was changed"
+    assert isinstance(found, Interposed), found
+    return found
+
+
+def test_clients_keep_name_address_and_ports_and_meet_the_proxy() -> None:
+    found = done(BASE)
+    spec = find(found.objects, Ref.parse("Service/db"))["spec"]
+    assert spec["selector"] == LABELS
+    assert spec["clusterIP"] == "10.96.7.7"
+    assert spec["type"] == "NodePort"
+    assert spec["ports"] == [
+        {"name": "pg", "port": 5432, "targetPort": 15000, "nodePort": 30432},
+        {"name": "metrics", "port": 9187, "targetPort": 15001},
+    ]
+
+
+def test_the_direct_service_has_what_was_selected_before() -> None:
+    found = done(BASE)
+    assert found.direct == Ref("Service", "db-direct", "shop")
+    direct = find(found.objects, found.direct)
+    assert direct["metadata"]["labels"] == {"app": "db"}
+    assert direct["spec"] == {
+        "type": "ClusterIP",
+        "selector": {"app": "db"},
+        "ports": [
+            {"name": "pg", "port": 5432, "targetPort": "postgres"},
+            {"name": "metrics", "port": 9187},
+        ],
+    }
+    assert [obj["kind"] for obj in service_workloads(found.objects, direct)] == ["StatefulSet"]
+
+
+def test_the_proxy_is_never_its_own_upstream() -> None:
+    direct = find(done(BASE).objects, Ref.parse("Service/db-direct"))
+    assert not matches(direct["spec"]["selector"], LABELS)
+
+
+def test_every_port_is_relayed_and_one_is_faulted() -> None:
+    for ref, faulted in [
+        ("Service/db:5432", 5432),
+        ("Service/db", 5432),
+        ("Service/db:metrics", 9187),
+    ]:
+        found = done(BASE, ref)
+        assert [(r.port, r.listen, r.upstream) for r in found.routes] == [
+            (5432, 15000, "db-direct.shop.svc:5432"),
+            (9187, 15001, "db-direct.shop.svc:9187"),
+        ]
+        assert [r.port for r in found.routes if r.faulted] == [faulted]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("clusterIP: 10.96.7.7", "clusterIP: None", "headless"),
+        ("type: NodePort", "type: ExternalName", "ExternalName"),
+        ("selector: {app: db}\n  ports", "ports", "no selector"),
+        ("port: 9187", "port: 9187, protocol: UDP", "9187/UDP"),
+        ("type: NodePort", "internalTrafficPolicy: Local", "internalTrafficPolicy"),
+        ("type: NodePort", "externalTrafficPolicy: Local", "externalTrafficPolicy"),
+    ],
+)
+def test_what_no_proxy_can_stand_before(old: str, new: str, reason: str) -> None:
+    assert old in BASE
+    found = interpose(load_all(BASE.replace(old, new)), Ref.parse("Service/db:5432"), labels=LABELS)
+    assert isinstance(found, Unsupported)
+    assert reason in found.reason
+    assert "Service/db" in found.reason
+
+
+def test_session_affinity_matters_only_with_several_pods() -> None:
+    text = BASE.replace("type: NodePort", "sessionAffinity: ClientIP")
+    direct = find(done(text).objects, Ref.parse("Service/db-direct"))
+    assert "sessionAffinity" not in direct["spec"], "it would tie the proxy to one pod"
+    several = load_all(text.replace("replicas: 1", "replicas: 2"))
+    found = interpose(several, Ref.parse("Service/db"), labels=LABELS)
+    assert isinstance(found, Unsupported)
+    assert "sessionAffinity" in found.reason
+
+
+def test_missing_service_port_or_free_name_are_errors() -> None:
+    with pytest.raises(ManifestError, match="no Service/dbb"):
+        done(BASE, "Service/dbb:5432")
+    with pytest.raises(ManifestError, match="no port 3306"):
+        done(BASE, "Service/db:3306")
+    taken = (
+        BASE + "---\napiVersion: v1\nkind: Service\nmetadata: {name: db-direct, namespace: shop}\n"
+    )
+    with pytest.raises(ManifestError, match="already have a Service/db-direct"):
+        done(taken)
+
+
+def allowed(policies: list[dict[str, Any]], source: dict[str, str], target: dict[str, str]) -> bool:
+    """What the network would do with TCP between pods of one namespace, ports left aside."""
+
+    def direction(
+        labels: dict[str, str], peer: dict[str, str], kind: str, key: str, side: str
+    ) -> bool:
+        chosen = []
+        for policy in policies:
+            spec = policy["spec"]
+            types = spec.get("policyTypes") or ["Ingress"] + (
+                ["Egress"] if "egress" in spec else []
+            )
+            if kind in types and matches(spec.get("podSelector") or {}, labels):
+                chosen.append(spec)
+        if not chosen:
+            return True
+        return any(
+            side not in rule or any(matches(peers["podSelector"], peer) for peers in rule[side])
+            for spec in chosen
+            for rule in spec.get(key) or []
+        )
+
+    return direction(source, target, "Egress", "egress", "to") and direction(
+        target, source, "Ingress", "ingress", "from"
+    )
+
+
+def test_policies_of_the_namespace_let_the_traffic_through_the_proxy() -> None:
+    found = done(BASE + POLICIES)
+    policies = [
+        obj
+        for obj in found.objects
+        if obj["kind"] == "NetworkPolicy" and obj["metadata"]["namespace"] == "shop"
+    ]
+    before = [obj for obj in policies if "proxy" not in obj["metadata"]["name"]]
+    api, db, stranger = {"app": "api"}, {"app": "db"}, {"app": "stranger"}
+    assert allowed(before, api, db)
+    assert not allowed(before, api, LABELS), "the test's own model must see the problem"
+    assert allowed(policies, api, LABELS)
+    assert allowed(policies, LABELS, db)
+    assert not allowed(policies, stranger, db), "the way around the proxy is as closed as before"
+    assert found.notes
+
+
+def test_without_policies_none_are_added() -> None:
+    found = done(BASE)
+    assert not any(obj["kind"] == "NetworkPolicy" for obj in found.objects)
+    assert found.notes == ()
+    assert pod_labels(find(found.objects, Ref.parse("StatefulSet/db"))) == {"app": "db"}
