@@ -1,0 +1,42 @@
+# Everything from a bare machine: `make demo` shows a verdict, `make test` proves the harness.
+# Each target sets up what it needs first; what is there already is found in seconds.
+.DEFAULT_GOAL := help
+.PHONY: demo test suite lint unit bench setup venv lock clean help
+
+harness := .venv/bin/harness
+pytest := .venv/bin/python -m pytest
+# One report per tier; the tiers of a real cluster share the one that `setup` left warm.
+reports := harness-runs/junit
+
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: ## The Python environment, from requirements.lock
+	@scripts/make-venv
+
+setup: venv ## Engine, kind, node image, registry, sample images
+	@$(harness) setup
+
+demo: setup ## A fragile and a hardened configuration, one slow database, two verdicts
+	@$(harness) demo
+
+suite: setup ## Every scenario, every variant
+	@$(harness) run
+
+test: setup ## Lint, then every tier of tests; non-zero when anything fails
+	@scripts/test-tiers $(reports)
+
+lint: venv ## Format, lint, types, layers
+	@scripts/lint
+
+unit: venv ## The fast tests, no cluster
+	@$(pytest) tests/unit
+
+bench: setup ## How much load one machine sends, and what recording costs
+	@$(harness) bench
+
+lock: venv ## Write requirements.lock anew from pyproject.toml
+	@scripts/lock
+
+clean: ## Remove clusters, the private engine, caches and the Python environment
+	@scripts/clean

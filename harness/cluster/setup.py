@@ -1,0 +1,135 @@
+"""All set-up in one call: engine, kind, node image, registry, sample images.
+
+Only the order and what runs beside what is decided here; each piece finds by itself whether it is
+there already. `python -m harness.cluster.setup --clean` takes everything away again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import paths
+from harness.cluster import registry as registries
+from harness.cluster import toolchain
+from harness.cluster.engine import Engine, ensure_engine, find_engine, stop_engine
+from harness.cluster.images import ImageRef, build_image, push_image
+from harness.cluster.node_image import node_image
+from harness.cluster.process import output
+from harness.cluster.registry import Registry, ensure_registry
+from harness.errors import HarnessError
+from harness.steps import reporter, step
+
+_CLUSTER_LABEL = "io.x-k8s.kind.cluster"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """Everything that a cluster and the samples need. `images` maps a sample image's name
+    (its folder under `harness/apps/images`) to its place in the registry."""
+
+    engine: Engine
+    kind: Path
+    kubectl: Path
+    node_image: str
+    registry: Registry
+    images: Mapping[str, ImageRef]
+
+
+def setup() -> Ready:
+    """Do all set-up with a line per step; seconds when it has been done before.
+
+    Raises `HarnessError` (mostly `HostError`) that says what to do about it.
+    """
+    with step("container engine") as running:
+        engine = ensure_engine()
+        version = engine.docker("version", "--format", "{{.Server.Version}}")
+        running.note = f"{version}, {'ours' if engine.kind == 'private' else 'the one that runs'}"
+    # One side waits for compilers, the other for downloads.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        samples = pool.submit(_registry_and_samples, engine)
+        kind = toolchain.kind()
+        toolchain.toxiproxy()
+        image = node_image(engine)
+        kubectl = toolchain.kubectl(engine, image)
+        registry, images = samples.result()
+    reporter().say(f"  ready  node image {image}, registry {registry.push_host}")
+    return Ready(
+        engine=engine,
+        kind=kind,
+        kubectl=kubectl,
+        node_image=image,
+        registry=registry,
+        images=images,
+    )
+
+
+def sample_images(engine: Engine, registry: Registry) -> dict[str, ImageRef]:
+    """Every image of the sample subjects, in the registry."""
+    folders = sorted(path.parent for path in (paths.apps() / "images").glob("*/Dockerfile"))
+    return {
+        folder.name: push_image(engine, registry, build_image(engine, folder.name, folder))
+        for folder in folders
+    }
+
+
+def _registry_and_samples(engine: Engine) -> tuple[Registry, dict[str, ImageRef]]:
+    registry = ensure_registry(engine)
+    return registry, sample_images(engine, registry)
+
+
+def clean() -> None:
+    """Take away what was made: containers, the private engine, the state folder."""
+    engine = find_engine()
+    if engine is not None:
+        names = _our_containers(engine)
+        with step("containers of the harness") as running:
+            if names:
+                engine.docker("rm", "--force", "--volumes", *names)
+            engine.docker("volume", "rm", "--force", registries.CONTAINER)
+            running.note = ", ".join(names) or "none"
+        with step("private engine") as running:
+            running.note = "stopped" if stop_engine() else "none runs"
+    with step(f"files in {paths.home()}"):
+        # Mounts of a killed engine would make the removal reach into them.
+        for line in Path("/proc/mounts").read_text().splitlines():
+            target = line.split()[1]
+            if target.startswith(f"{paths.engine()}/"):
+                output(["umount", "--lazy", target], check=False)
+        if paths.home().exists():
+            shutil.rmtree(paths.home())
+
+
+def _our_containers(engine: Engine) -> list[str]:
+    folder = paths.clusters()
+    clusters = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    rows = engine.docker(
+        "ps", "--all", "--format", f'{{{{.Names}}}}\t{{{{.Label "{_CLUSTER_LABEL}"}}}}'
+    )
+    pairs = [line.partition("\t") for line in rows.splitlines()]
+    ours = {name for name, _, cluster in pairs if cluster and cluster in clusters}
+    return sorted(ours | {name for name, _, _ in pairs if name == registries.CONTAINER})
+
+
+def main(words: list[str]) -> int:
+    """The two things that make targets ask for; the command line proper is `harness.cli`."""
+    try:
+        if words == ["--clean"]:
+            clean()
+        elif words:
+            reporter().say(f"unknown words: {words}; give --clean or nothing")
+            return 2
+        else:
+            setup()
+    except HarnessError as error:
+        reporter().say(str(error))
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
