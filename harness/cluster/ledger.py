@@ -8,7 +8,6 @@ living alone. How each kind of change is undone is registered where the change i
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import logging
 import os
@@ -171,15 +170,10 @@ class Ledger:
             data=dict(data),
             wall=time.time(),
         )
-        before = os.fstat(self._lock.descriptor).st_size
         try:
             append(self._lock.descriptor, {"record": asdict(record)})
             os.fsync(self._lock.descriptor)
         except OSError as error:
-            # Shrinking works on a full disk; a torn line would do no harm either, as nothing was
-            # changed after it.
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._lock.descriptor, before)
             raise HostError(
                 f"cannot write to the ledger {self.path}: {error}; nothing was changed",
                 remedy="Free disk space (or point HARNESS_HOME at another disk), then run again.",
@@ -230,9 +224,10 @@ class Ledger:
 
 
 def append(descriptor: int, line: Mapping[str, Any]) -> None:
-    """Adds one line at the end, whole; raises OSError."""
+    """Adds one line at the end; raises OSError. The line break comes first, so that a line torn by
+    a full disk does not swallow the next one."""
     os.lseek(descriptor, 0, os.SEEK_END)
-    rest = orjson.dumps(line) + b"\n"
+    rest = b"\n" + orjson.dumps(line)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
@@ -244,7 +239,7 @@ def unfinished(text: bytes) -> list[Record]:
     anything was changed, and is passed over.
     """
     records: dict[str, Record] = {}
-    for line in text.splitlines():
+    for line in filter(None, text.splitlines()):
         try:
             parsed = orjson.loads(line)
         except orjson.JSONDecodeError:
