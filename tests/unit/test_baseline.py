@@ -1,0 +1,164 @@
+"""What counts as residue, by lease, and what a snapshot passes over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fake_apiserver import fake_apiserver
+
+from harness.cluster.baseline import (
+    Key,
+    NodeState,
+    Scope,
+    Seen,
+    Snapshot,
+    compare,
+    snapshot,
+)
+
+EXCLUSIVE = Scope(trial="t1", exclusive=True)
+SHARED = Scope(trial="t1", exclusive=False)
+COREDNS: Key = ("apps", "Deployment", "kube-system", "coredns")
+VOLUME: Key = ("", "PersistentVolume", "", "pv1")
+OURS: Key = ("", "Namespace", "", "prod-checkout-t1")
+THEIRS: Key = ("", "Namespace", "", "prod-checkout-t2")
+NODE = NodeState(
+    conditions={"Ready": "True"}, taints=(), unschedulable=False, labels={"a": "b"}, checks={}
+)
+
+
+def seen(uid: str = "1", version: str = "generation 1", trial: str = "") -> Seen:
+    return Seen(uid=uid, version=version, trial=trial)
+
+
+def state(objects: dict[Key, Seen] | None = None, node: NodeState = NODE) -> Snapshot:
+    return Snapshot(objects=objects or {}, nodes={"worker": node})
+
+
+def told(before: Snapshot, after: Snapshot, scope: Scope) -> list[str]:
+    return [str(residue) for residue in compare(before, after, scope)]
+
+
+def test_nothing_differs() -> None:
+    assert told(state({COREDNS: seen()}), state({COREDNS: seen()}), EXCLUSIVE) == []
+
+
+@pytest.mark.parametrize("scope", [EXCLUSIVE, SHARED])
+def test_a_namespace_of_the_trial_is_residue_under_any_lease(scope: Scope) -> None:
+    assert told(state(), state({OURS: seen(trial="t1")}), scope) == [
+        "left over: Namespace/prod-checkout-t1"
+    ]
+
+
+@pytest.mark.parametrize("scope", [EXCLUSIVE, SHARED])
+def test_the_namespace_of_another_trial_is_not(scope: Scope) -> None:
+    assert told(state(), state({THEIRS: seen(trial="t2")}), scope) == []
+    assert told(state({THEIRS: seen(trial="t2")}), state(), scope) == []
+
+
+def test_what_anybody_may_have_done_counts_only_with_an_exclusive_lease() -> None:
+    before = state({COREDNS: seen(), VOLUME: seen()})
+    after = state({COREDNS: seen(version="generation 2"), ("", "X", "", "new"): seen()})
+    assert told(before, after, EXCLUSIVE) == [
+        "changed: Deployment/coredns in kube-system (generation 1 -> generation 2)",
+        "left over: X/new",
+        "missing: PersistentVolume/pv1",
+    ]
+    assert told(before, after, SHARED) == []
+
+
+def test_cluster_scoped_objects_with_the_trials_suffix_are_its_own() -> None:
+    after = state({("rbac.authorization.k8s.io", "ClusterRole", "", "reader-t1"): seen()})
+    assert told(state(), after, SHARED) == ["left over: ClusterRole/reader-t1"]
+
+
+def test_an_object_made_anew_under_its_name_is_told() -> None:
+    after = state({COREDNS: seen(uid="2")})
+    assert told(state({COREDNS: seen()}), after, EXCLUSIVE) == [
+        "replaced: Deployment/coredns in kube-system (another UID)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("node", "text"),
+    [
+        (NodeState(**{**vars(NODE), "conditions": {"Ready": "Unknown"}}), "conditions: Ready"),
+        (NodeState(**{**vars(NODE), "taints": ("a=:NoSchedule",)}), "taints"),
+        (NodeState(**{**vars(NODE), "unschedulable": True}), "unschedulable: False -> True"),
+        (NodeState(**{**vars(NODE), "labels": {}}), "labels: a: 'b' -> None"),
+        (NodeState(**{**vars(NODE), "checks": {"nft": "1 rule"}}), "checks: nft"),
+    ],
+)
+def test_what_is_left_on_a_node(node: NodeState, text: str) -> None:
+    (residue,) = told(state(), state(node=node), EXCLUSIVE)
+    assert residue.startswith("changed: Node/worker")
+    assert text in residue
+
+
+def item(name: str, **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "uid": f"uid-{name}", **metadata}}
+
+
+@pytest.mark.asyncio
+async def test_a_snapshot_holds_what_lasts_and_passes_over_what_follows_another() -> None:
+    def fields(manager: str, time: str, **more: str) -> dict[str, str]:
+        return {"manager": manager, "time": time, **more}
+
+    node = {
+        "metadata": {"name": "n1", "labels": {"zone": "a"}},
+        "spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    }
+    async with fake_apiserver() as (server, kube):
+        for path, items in {
+            "/api/v1/namespaces": [
+                item(
+                    "ours",
+                    labels={
+                        "app.kubernetes.io/managed-by": "resilience-harness",
+                        "resilience-harness/trial": "t1",
+                    },
+                ),
+                item("labelled-by-somebody", labels={"resilience-harness/trial": "t1"}),
+            ],
+            "/api/v1/pods": [
+                item("static", namespace="kube-system"),
+                item("owned", namespace="ns", ownerReferences=[{"controller": True}]),
+            ],
+            "/api/v1/configmaps": [
+                item("kube-root-ca.crt", namespace="ns"),
+                item(
+                    "coredns",
+                    namespace="kube-system",
+                    managedFields=[
+                        fields("kubeadm", "2026-01-01T00:00:00Z"),
+                        fields("kubectl-edit", "2026-01-02T00:00:00Z"),
+                        fields("kubelet", "2026-01-03T00:00:00Z", subresource="status"),
+                    ],
+                ),
+            ],
+            "/apis/apps/v1/deployments": [item("web", namespace="ns", generation=7)],
+            "/api/v1/nodes": [node],
+        }.items():
+            server.answer(path, {"metadata": {}, "items": items})
+
+        async def check(name: str) -> dict[str, str]:
+            return {"node": name}
+
+        taken = await snapshot(kube, node_check=check)
+    names = {key[3]: value for key, value in taken.objects.items()}
+    assert set(names) == {"ours", "labelled-by-somebody", "static", "coredns", "web"}
+    assert names["ours"].trial == "t1"
+    assert names["labelled-by-somebody"].trial == ""
+    assert names["web"].version == "generation 7"
+    assert names["coredns"].version == "written by kubectl-edit at 2026-01-02T00:00:00Z"
+    assert taken.nodes["n1"] == NodeState(
+        conditions={"Ready": "True"},
+        taints=("k=:NoSchedule",),
+        unschedulable=False,
+        labels={"zone": "a"},
+        checks={"node": "n1"},
+    )
+    lists = [r for r in server.requests if r.path == "/api/v1/pods"]
+    assert "PartialObjectMetadataList" in lists[0].headers["Accept"]
