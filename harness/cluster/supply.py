@@ -1,0 +1,106 @@
+"""What trials need besides a cluster: kubectl, and every image by digest in the local registry.
+
+Made once per run and on demand; whatever exists already costs nothing. Building and pushing is in
+`harness.cluster.images`; this module decides which images, and says so when one cannot be had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from harness import paths
+from harness.cluster import images, toolchain
+from harness.cluster.engine import Engine, ensure_engine
+from harness.cluster.node_image import node_image
+from harness.cluster.registry import Registry, ensure_registry
+from harness.errors import ManifestError
+from harness.manifest.images import images as images_of
+from harness.manifest.objects import Object
+from harness.manifest.subject_file import SubjectFile
+
+KUBERNETES_VERSION = "1.36"
+"""Offline schemas are of this release, the one that the node image runs."""
+
+
+@dataclass
+class Supply:
+    """Lazily made: an engine, a registry, programs and images."""
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The container engine, started if need be."""
+        return ensure_engine()
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry that all nodes know as a mirror."""
+        return ensure_registry(self.engine)
+
+    @property
+    def kubernetes_version(self) -> str:
+        """Release whose schemas manifests are checked against before they are applied."""
+        return KUBERNETES_VERSION
+
+    async def kubectl(self) -> Path:
+        """kubectl of the node image, for its kustomize."""
+        return await asyncio.to_thread(
+            lambda: toolchain.kubectl(self.engine, node_image(self.engine))
+        )
+
+    async def own_images(self) -> Mapping[str, str]:
+        """The harness's own images, as the nodes pull them."""
+        return {"agent": str(await asyncio.to_thread(self._agent))}
+
+    async def subject_images(
+        self, subject: SubjectFile, variants: Sequence[Sequence[Object]]
+    ) -> Mapping[str, str]:
+        """Image names of the manifests to references by digest.
+
+        Images under [build] are built, those under [subject] images and those that the engine has
+        are published. Raises ManifestError for an image that is none of these.
+        """
+        wanted = {name: where for objects in variants for name, where in images_of(objects).items()}
+        return await asyncio.to_thread(self._publish_all, subject, wanted)
+
+    def _agent(self) -> images.ImageRef:
+        context = paths.build() / "agent"
+        context.mkdir(parents=True, exist_ok=True)
+        source = Path(__file__).resolve().parent.parent / "faults" / "agent"
+        for file in source.iterdir():
+            if file.is_file():
+                shutil.copy2(file, context / file.name)
+        shutil.copy2(toolchain.toxiproxy() / "toxiproxy-server", context)
+        local = images.build_image(self.engine, "agent", context)
+        return images.push_image(self.engine, self.registry, local)
+
+    def _publish_all(
+        self, subject: SubjectFile, wanted: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, str]:
+        out: dict[str, str] = {}
+        for name in wanted:
+            build = subject.build.get(name)
+            if build is not None:
+                local = images.build_image(
+                    self.engine,
+                    images.repository(name),
+                    build.context,
+                    dockerfile=build.context / build.dockerfile,
+                    build_args=build.args,
+                )
+                out[name] = str(images.push_image(self.engine, self.registry, local))
+            elif name in subject.subject.images or self.engine.succeeds("image", "inspect", name):
+                out[name] = str(images.publish_local_image(self.engine, self.registry, name))
+            else:
+                where = ", ".join(wanted[name])
+                raise ManifestError(
+                    f"image {name!r} ({where}) is neither built by the subject nor known to the "
+                    "container engine",
+                    remedy=f"build or pull it (`docker pull {name}`), or add "
+                    f'[build."{name}"] with its context to harness.toml',
+                )
+        return out

@@ -1,0 +1,85 @@
+"""`harness run`: scenarios on a real cluster, judged."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.commands.running import out
+from harness.commands.running import run as until_done
+from harness.report.console import LiveTrials, print_summary
+from harness.report.write import write_reports
+from harness.run import Options
+from harness.run import run as carry_out
+
+SUBJECT_HELP = "Folder of your own application with its harness.toml; else the sample subjects."
+
+
+def run(
+    scenarios: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SCENARIO]...", help="Names as in `harness list`; none: all."),
+    ] = None,
+    subject: Annotated[Path | None, typer.Option(metavar="DIR", help=SUBJECT_HELP)] = None,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this variant; may be given several times."),
+    ] = None,
+    faithful: Annotated[
+        bool, typer.Option(help="Probe timings as declared instead of shortened by one factor.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Of everything random; printed if new.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", "-c", metavar="NAME", help="Cluster to use.")
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A cluster that is not ours, by its kubeconfig context. Faults are injected there!",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run's folder.")
+    ] = None,
+) -> None:
+    """Put an application through scenarios and judge its configuration.
+
+    Sets up what is missing (engine, cluster, images), runs every variant of every scenario, heals,
+    proves the cluster clean, and writes report.html, report.json and junit.xml.
+
+    Shipped scenarios exit by outcome, an application of yours by verdict: 0 as expected / survived,
+    1 wrong / failed, 2 usage, 3 inconclusive or residue.
+
+    Examples:
+
+      harness run liveness-checks-database             both variants of one scenario
+
+      harness run                                      everything
+
+      harness run --subject ~/shop --faithful          your own application
+    """
+    options = Options(
+        scenarios=scenarios or (),
+        variants=variant or (),
+        subject=subject,
+        faithful=faithful,
+        seed=seed,
+        cluster=cluster,
+        context=context,
+        folder=output,
+        command=["harness", *sys.argv[1:]],
+    )
+    raise typer.Exit(execute(options))
+
+
+def execute(options: Options) -> int:
+    """Run, report, print; the exit code."""
+    with LiveTrials() as live:
+        end = until_done(carry_out(options, live))
+    write_reports(end.folder)
+    print_summary(out, end.folder)
+    return end.exit_code

@@ -1,0 +1,509 @@
+"""A run: the trials of one command, in one folder.
+
+Chooses what applies, renders and checks every manifest before anything starts, gives each trial its
+lease, judges, and writes what reports and `harness judge` read. The phases of one trial are in
+`harness.trial`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from harness import catalog, paths
+from harness.catalog import Found, NotApplicable
+from harness.cluster import lifecycle
+from harness.cluster.api import Kube
+from harness.cluster.attach import attach
+from harness.cluster.clusters import Cluster
+from harness.cluster.healing import HealReport, heal_dead
+from harness.cluster.leases import cluster_lease
+from harness.cluster.ledger import Ledger
+from harness.cluster.nodes import node_commands
+from harness.cluster.render import render
+from harness.cluster.supply import Supply
+from harness.cluster.world import open_world
+from harness.declare import AS_GIVEN, Json, Scenario
+from harness.errors import HarnessError, HistoryError, UsageError
+from harness.manifest import images as manifest_images
+from harness.manifest import scale as manifest_scale
+from harness.manifest import validate
+from harness.manifest.isolation import Isolation, isolate
+from harness.manifest.objects import Object
+from harness.manifest.subject_file import SubjectFile, load_subject
+from harness.trial import Ground, Listener, Plan, run_trial
+from harness.verdict import Result, exit_code, judge
+
+SCHEMA = 1
+RUN_FILE = "run.json"
+TRIAL_FILE = "trial.json"
+VERDICT_FILE = "verdict.json"
+
+
+class RunListener(Listener, Protocol):
+    """Who is told how a run proceeds."""
+
+    def begin(self, trial: str, title: str, variant: str) -> None: ...
+
+    def end(self, trial: str, result: Result) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is asked of a run.
+
+    `subject` None: each scenario with its own sample subject, judged by outcome. `variants` empty:
+    all. `faithful`: probe timings unscaled. `cluster` None: the default one of the shape needed.
+    """
+
+    scenarios: Sequence[str] = ()
+    variants: Sequence[str] = ()
+    subject: Path | None = None
+    faithful: bool = False
+    seed: int | None = None
+    cluster: str | None = None
+    context: str | None = None
+    folder: Path | None = None
+    scenarios_folder: Path | None = None
+    command: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class TrialEnd:
+    """One finished trial."""
+
+    plan: Plan
+    result: Result
+    residue: tuple[str, ...]
+    seconds: float
+
+
+@dataclass
+class RunEnd:
+    """A finished run; `exit_code` as in the design."""
+
+    folder: Path
+    trials: list[TrialEnd] = field(default_factory=list)
+    not_applicable: list[NotApplicable] = field(default_factory=list)
+    exit_code: int = 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scenario with its variants' manifests, rendered and checked; nothing has started."""
+
+    scenario: Scenario
+    subject: SubjectFile
+    variants: Mapping[str, Sequence[Object]]
+    scale: int
+    notes: tuple[str, ...]
+
+
+async def run(options: Options, listener: RunListener) -> RunEnd:
+    """Carry out a run. Raises HarnessError for what is wrong before any trial starts."""
+    found = catalog.choose(catalog.discover(options.scenarios_folder), options.scenarios)
+    end = RunEnd(options.folder or new_folder())
+    chosen, end.not_applicable = select(found, options)
+    supply = Supply()
+    prepared: list[Prepared] = []
+    for candidate, subject in chosen:
+        made = await prepare(candidate, subject, options, supply)
+        if isinstance(made, NotApplicable):
+            end.not_applicable.append(made)
+        else:
+            prepared.append(made)
+    if not prepared:
+        reasons = "\n    ".join(f"{n.slug}: {n.why}" for n in end.not_applicable)
+        raise UsageError(
+            f"no scenario applies:\n    {reasons}",
+            remedy="bind the roles that are missing in harness.toml, or choose other scenarios",
+        )
+    end.folder.mkdir(parents=True, exist_ok=True)
+    seed = options.seed if options.seed is not None else secrets.randbelow(2**31)
+    started = time.time()
+    async with ground(options, shape_for([p.scenario for p in prepared])) as stand:
+        for each in prepared:
+            await _scenario(each, stand, supply, seed, end, listener)
+    finish(
+        end.folder,
+        [t.plan.folder.name for t in end.trials],
+        [t.result for t in end.trials],
+        Summary(
+            started=started,
+            seed=seed,
+            command=options.command,
+            subject=options.subject,
+            versions=asdict(stand.cluster.versions),
+            not_applicable=end.not_applicable,
+            residue=[line for t in end.trials for line in t.residue],
+        ),
+    )
+    end.exit_code = read_run(end.folder)["exit_code"]
+    if any(t.residue for t in end.trials) and stand.cluster.owned:
+        # What could not be removed would be another trial's baseline.
+        await lifecycle.up(stand.cluster.name, stand.cluster.shape, rebuild=True)
+    return end
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What `run.json` says beside the trials; `subject` None: sample subjects, by outcome."""
+
+    started: float
+    seed: int
+    command: Sequence[str]
+    subject: Path | None
+    versions: Mapping[str, str]
+    not_applicable: Sequence[NotApplicable] = ()
+    residue: Sequence[str] = ()
+
+
+def finish(
+    folder: Path, trials: Sequence[str], results: Sequence[Result], summary: Summary
+) -> None:
+    """Write `run.json`, which makes the folder a run."""
+    by_outcome = summary.subject is None
+    document: Json = {
+        "schema": SCHEMA,
+        "id": folder.name,
+        "started": summary.started,
+        "ended": time.time(),
+        "command": list(summary.command),
+        "by": "outcome" if by_outcome else "verdict",
+        "exit_code": exit_code(results, by_outcome=by_outcome, residue=bool(summary.residue)),
+        "subject": {"directory": str(summary.subject)} if summary.subject else None,
+        "seed": summary.seed,
+        "harness": harness_version(),
+        "host": host_facts(),
+        "versions": dict(summary.versions),
+        "trials": list(trials),
+        "not_applicable": [asdict(n) for n in summary.not_applicable],
+        "residue": list(summary.residue),
+    }
+    write_json(folder / RUN_FILE, document)
+
+
+def read_run(folder: Path) -> Json:
+    """`run.json` of a run folder."""
+    document: Json = orjson.loads((folder / RUN_FILE).read_bytes())
+    return document
+
+
+class Quiet:
+    """A listener for those who look at the outcome only."""
+
+    def begin(self, trial: str, title: str, variant: str) -> None: ...
+
+    def phase(self, trial: str, name: str) -> None: ...
+
+    def progress(self, trial: str, done: float, total: float, text: str) -> None: ...
+
+    def status(self, trial: str, text: str) -> None: ...
+
+    def end(self, trial: str, result: Result) -> None: ...
+
+
+async def run_variant(found: Found, variant: str, options: Options) -> TrialEnd:
+    """One variant of one scenario by itself, for a test runner that has its own order.
+
+    `found` is already fitted to the subject that `options` name. Writes the trial's folder, not
+    `run.json`. Raises HarnessError for what is wrong before the trial starts.
+    """
+    if options.subject is None:
+        subject = catalog.sample_subject(found.scenario.subject)
+    else:
+        subject = load_subject(options.subject)
+    supply = Supply()
+    made = await prepare(found, subject, options, supply)
+    if isinstance(made, NotApplicable):
+        raise UsageError(f"{made.slug} does not apply: {made.why}", remedy="leave it out with -k")
+    async with ground(options, made.scenario.shape) as stand:
+        each = await plan(
+            made,
+            variant,
+            supply,
+            stand.cluster,
+            seed=options.seed if options.seed is not None else secrets.randbelow(2**31),
+            folder=options.folder or new_folder(),
+        )
+        end = await leased(each, stand, Quiet())
+    if end.residue and stand.cluster.owned:
+        await lifecycle.up(stand.cluster.name, stand.cluster.shape, rebuild=True)
+    return end
+
+
+def select(
+    found: Sequence[Found], options: Options
+) -> tuple[list[tuple[Found, SubjectFile]], list[NotApplicable]]:
+    """Scenarios with their subjects; with a user's subject only those whose roles it binds."""
+    if options.subject is None:
+        return [(f, catalog.sample_subject(f.scenario.subject)) for f in found], []
+    subject = load_subject(options.subject)
+    chosen: list[tuple[Found, SubjectFile]] = []
+    left_out: list[NotApplicable] = []
+    for each in found:
+        why = catalog.applicable(each, subject)
+        if why is not None:
+            left_out.append(why)
+        else:
+            theirs = catalog.for_subject(each.scenario, subject)
+            chosen.append((replace(each, scenario=theirs), subject))
+    return chosen, left_out
+
+
+async def prepare(
+    found: Found, subject: SubjectFile, options: Options, supply: Supply
+) -> Prepared | NotApplicable:
+    """Render and check every variant. Raises ManifestError for what cannot be applied."""
+    scenario = found.scenario
+    names = [v for v in scenario.variants if not options.variants or v in options.variants]
+    if not names:
+        raise UsageError(
+            f"{scenario.slug} has no variant {', '.join(options.variants)}",
+            remedy=f"choose among {', '.join(scenario.variants)}",
+        )
+    rendered: dict[str, list[Object]] = {}
+    notes: list[str] = []
+    kubectl = await supply.kubectl()
+    for name in names:
+        component = _component(found, subject, name, own=options.subject is not None)
+        made = await render(subject.subject.manifests, variant=component, kubectl=kubectl)
+        validate.check(
+            made.objects,
+            version=supply.kubernetes_version,
+            sources=made.sources,
+            roles=subject.roles,
+        )
+        rendered[name] = made.objects
+        notes += made.notes
+        for fault in catalog.faults_of(scenario):
+            support = fault.target_support(subject.role(fault.target), made.objects)
+            if support.state == "unsupported":
+                return NotApplicable(
+                    scenario.slug, scenario.title, f"{fault.describe()}: {support.why}"
+                )
+    factor = 1 if options.faithful else _factor(scenario.scale, list(rendered.values()))
+    if factor > 1:
+        for name, objects in rendered.items():
+            scaled = manifest_scale.scale(objects, by=factor)
+            rendered[name] = scaled.objects
+            notes += scaled.notes
+    return Prepared(scenario, subject, rendered, factor, tuple(dict.fromkeys(notes)))
+
+
+def _component(found: Found, subject: SubjectFile, variant: str, *, own: bool) -> Path | None:
+    if not own:
+        return found.component(variant)
+    if variant == AS_GIVEN or subject.subject.variants is None:
+        return None
+    return subject.subject.variants / variant
+
+
+def _factor(asked: int, variants: list[list[Object]]) -> int:
+    """The largest factor up to the one asked that keeps every ratio in every variant."""
+    return max((f for f in manifest_scale.good_factors(*variants) if f <= asked), default=1)
+
+
+def shape_for(scenarios: Sequence[Scenario]) -> str:
+    """The smallest cluster shape that serves all of them."""
+    order = ("single", "workers", "ha")
+    return max((s.shape for s in scenarios), key=order.index)
+
+
+@asynccontextmanager
+async def ground(options: Options, shape: str) -> AsyncIterator[Ground]:
+    """Heal what the dead left, see to a cluster, and open what trials stand on."""
+    await heal_first()
+    if options.context is not None:
+        cluster = await attach(options.context)
+    else:
+        name = options.cluster or default_cluster(shape)
+        cluster = await lifecycle.up(name, shape)
+    async with stand_on(cluster) as stand:
+        yield stand
+
+
+@asynccontextmanager
+async def stand_on(cluster: Cluster) -> AsyncIterator[Ground]:
+    """Connections to a cluster and a ledger of this process, for the length of the scope."""
+    async with (
+        Kube.connect(cluster.kubeconfig, cluster.context) as kube,
+        node_commands(cluster) as nodes,
+        open_world() as world,
+    ):
+        world.adopt(cluster, kube=kube, nodes=nodes)
+        with Ledger.open() as ledger:
+            yield Ground(cluster=cluster, kube=kube, nodes=nodes, ledger=ledger, world=world)
+
+
+async def heal_first() -> HealReport:
+    """What every start does: undo what dead processes left. Raises HarnessError if it cannot."""
+    report = await heal_dead(open_world)
+    if not report.clean:
+        raise HarnessError(
+            "what an earlier process left could not be undone:\n    "
+            + "\n    ".join(report.lines()),
+            remedy="run `harness heal` when the cluster answers again, or rebuild it: "
+            "`harness up --rebuild`",
+        )
+    return report
+
+
+def default_cluster(shape: str) -> str:
+    """The cluster that runs use unless told otherwise."""
+    return "harness" if shape == "single" else f"harness-{shape}"
+
+
+async def _scenario(
+    prepared: Prepared,
+    stand: Ground,
+    supply: Supply,
+    seed: int,
+    end: RunEnd,
+    listener: RunListener,
+) -> None:
+    """All variants of one scenario: side by side if they may be, else one after the other."""
+    plans = [
+        await plan(prepared, name, supply, stand.cluster, seed=seed, folder=end.folder)
+        for name in prepared.variants
+    ]
+    if any(p.exclusive for p in plans):
+        for each in plans:
+            end.trials.append(await leased(each, stand, listener))
+        return
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(leased(each, stand, listener)) for each in plans]
+    end.trials += [task.result() for task in tasks]
+
+
+async def leased(each: Plan, stand: Ground, listener: RunListener) -> TrialEnd:
+    """One trial under its lease: shared with others, or alone on the cluster."""
+    purpose = f"{each.scenario.slug}[{each.variant}]"
+    async with cluster_lease(stand.cluster.folder, exclusive=each.exclusive, purpose=purpose):
+        return await trial(each, stand, listener)
+
+
+async def plan(
+    prepared: Prepared,
+    variant: str,
+    supply: Supply,
+    cluster: Cluster,
+    *,
+    seed: int,
+    folder: Path,
+) -> Plan:
+    """Everything decided for one trial; its images are in the registry afterwards."""
+    scenario, subject = prepared.scenario, prepared.subject
+    objects = prepared.variants[variant]
+    images = await supply.subject_images(subject, [objects])
+    trial_id = secrets.token_hex(3)
+    isolation: Isolation = isolate(
+        manifest_images.rewrite(objects, images),
+        trial=trial_id,
+        default_namespace=subject.subject.namespace,
+    )
+    return Plan(
+        trial=trial_id,
+        scenario=scenario,
+        variant=variant,
+        expect=scenario.variants[variant],
+        subject=subject,
+        isolation=isolation,
+        exclusive=scenario.exclusive or isolation.exclusive,
+        scale=prepared.scale,
+        seed=seed,
+        folder=folder / f"{scenario.slug}__{variant}",
+        images=await supply.own_images(),
+        versions=asdict(cluster.versions),
+        notes=prepared.notes,
+    )
+
+
+async def trial(each: Plan, stand: Ground, listener: RunListener) -> TrialEnd:
+    """Run, judge and store one trial."""
+    begin, wall = time.monotonic(), time.time()
+    listener.begin(each.trial, each.scenario.title, each.variant)
+    ended = await run_trial(each, stand, listener)
+    faults = catalog.faults_of(each.scenario)
+    result = judge(ended.history, each.scenario.objectives, faults, each.expect)
+    took = time.monotonic() - begin
+    write_json(
+        each.folder / TRIAL_FILE,
+        {
+            **{k: v for k, v in ended.history.trial.items() if k not in ("t", "wall", "type")},
+            "started": wall,
+            "ended": time.time(),
+            "seconds": round(took, 3),
+            "residue": list(ended.residue),
+        },
+    )
+    write_json(each.folder / VERDICT_FILE, result.to_json())
+    listener.end(each.trial, result)
+    return TrialEnd(each, result, ended.residue, took)
+
+
+def trial_folders(folder: Path) -> list[Path]:
+    """The trials of a run folder, or the folder itself if it is one trial's."""
+    if (folder / TRIAL_FILE).is_file():
+        return [folder]
+    if not (folder / RUN_FILE).is_file():
+        raise HistoryError(
+            f"{folder} is no run folder: it has neither {RUN_FILE} nor {TRIAL_FILE}",
+            remedy="name a folder that `harness run` wrote",
+        )
+    return [folder / name for name in read_run(folder)["trials"]]
+
+
+def new_folder() -> Path:
+    """A new folder for a run, named by time and a random part."""
+    stamp = datetime.now().astimezone().strftime("%Y-%m-%dT%H-%M-%S")
+    return Path("harness-runs") / f"{stamp}-{secrets.token_hex(2)}"
+
+
+def write_json(path: Path, data: Json) -> None:
+    """Whole or not at all: a reader never meets half a file."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2, default=str))
+    temporary.replace(path)
+
+
+def harness_version() -> Json:
+    """Version of the harness and, in a checkout, its git SHA and whether it was changed."""
+    out: Json = {"version": version("resilience-harness"), "git": None, "dirty": None}
+    root = paths.data("scenarios").parent
+    if (root / ".git").exists():
+        out["git"] = _git(root, "rev-parse", "HEAD")
+        out["dirty"] = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+    return out
+
+
+def _git(root: Path, *args: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def host_facts() -> Json:
+    """What a verdict's reader needs to know of the machine."""
+    import psutil
+
+    return {
+        "system": platform.platform(),
+        "kernel": platform.release(),
+        "cpus": psutil.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "cgroup": "v2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "v1",
+        "python": sys.version.split()[0],
+    }
