@@ -6,7 +6,6 @@ current context is whatever somebody used last.
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import yaml
 from harness import paths
 from harness.cluster import clusters
 from harness.cluster.api import Kube, Obj
-from harness.cluster.clusters import Cluster, Node, Versions
+from harness.cluster.clusters import Cluster, Node, Versions, default_kubeconfig
 from harness.cluster.engine import Engine
 from harness.cluster.shapes import CONTROL_PLANE, WORKER
 from harness.errors import UsageError
@@ -64,12 +63,6 @@ async def attach(
         owned=False,
         faults_allowed=context is not None,
     )
-
-
-def default_kubeconfig() -> Path:
-    """The kubeconfig that kubectl would read first."""
-    named = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
-    return Path(named) if named else Path.home() / ".kube" / "config"
 
 
 def _current(kubeconfig: Path) -> str:

@@ -194,3 +194,9 @@ def load(name: str) -> Record | None:
 def recorded() -> list[str]:
     """Names of all clusters with a record."""
     return sorted(file.parent.name for file in paths.clusters().glob("*/state.json"))
+
+
+def default_kubeconfig() -> Path:
+    """The kubeconfig that kubectl would read first."""
+    named = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
+    return Path(named) if named else Path.home() / ".kube" / "config"

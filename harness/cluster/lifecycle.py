@@ -166,12 +166,13 @@ async def _make(name: str, shape: Shape, engine: Engine, lock: FileLock) -> Clus
 
 
 async def _parts(shape: Shape, engine: Engine) -> _Parts:
-    program, image, *_ = await asyncio.gather(
+    program, image, _ = await asyncio.gather(
         asyncio.to_thread(toolchain.kind),
         asyncio.to_thread(node_image, engine),
         asyncio.to_thread(ensure_registry, engine),
-        *([asyncio.to_thread(load_balancer_image, engine)] if shape.control_planes > 1 else []),
     )
+    if shape.control_planes > 1:
+        await asyncio.to_thread(load_balancer_image, engine)
     return _Parts(engine=engine, kind=program, image=image)
 
 

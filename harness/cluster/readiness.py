@@ -37,6 +37,7 @@ async def until_ready(
     server: ApiServer, nodes: Sequence[NodeRecord], engine: Engine
 ) -> dict[str, dict[str, Any]]:
     """The Node objects by name, once all are Ready and DNS answers; raises `WaitTimeout`."""
+    found: dict[str, dict[str, Any]]
     try:
         async with asyncio.timeout(_LIMIT_SECONDS):
             found, _ = await asyncio.gather(_nodes(server, nodes), _dns(server, nodes, engine))

@@ -132,7 +132,14 @@ def resolv_conf(host: str) -> str:
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
             address = words[1].partition("%")[0]
-            if not ipaddress.ip_address(address).is_loopback:
+            if _reachable_from_pods(address):
                 servers.append(address)
     kept = servers[:3] or ["192.0.2.1"]
     return "".join(f"nameserver {server}\n" for server in kept)
+
+
+def _reachable_from_pods(address: str) -> bool:
+    try:
+        return not ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

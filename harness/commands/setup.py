@@ -1,0 +1,19 @@
+"""`harness setup`: everything that clusters are made from, without making one."""
+
+from __future__ import annotations
+
+import asyncio
+
+from harness.cluster.setup import setup as set_everything_up
+from harness.commands.running import out, run
+
+
+def setup() -> None:
+    """Make everything ready that clusters are made from.
+
+    The container engine (the one that runs, else a private one), kind, the node image, the local
+    registry and the sample images; each step says what it does and how long it took. A second
+    time it finds everything in its caches. `harness up` does by itself what it needs of this.
+    """
+    ready = run(asyncio.to_thread(set_everything_up))
+    out.print(f"ready: node image {ready.node_image}, {len(ready.images)} sample image(s)")

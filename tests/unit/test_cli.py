@@ -1,0 +1,105 @@
+"""How the command ends: exit codes, messages with remedies, no traceback for a user's mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+
+
+def harness(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", *words],
+        env={**os.environ, "HARNESS_HOME": str(home), "DOCKER_HOST": "unix:///nowhere.sock"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
+    done = harness(command, "--help", home=tmp_path)
+    assert done.returncode == 0
+    assert f"{command} [OPTIONS]" in done.stdout
+    assert len(done.stdout.splitlines()) > 5
+
+
+def test_help_lists_every_command_and_the_exit_codes(tmp_path: Path) -> None:
+    done = harness("--help", home=tmp_path)
+    assert done.returncode == 0
+    assert all(f"  {command}" in done.stdout for command in cli.COMMANDS)
+    assert "3 inconclusive" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nosuch"], "No such command 'nosuch'"),
+        (["up", "--no-such-option"], "No such option"),
+        (["up", "--shape", "tiny"], "'tiny' is not one of"),
+        (["up", "--cluster", "Bad_Name"], "'Bad_Name' cannot be a cluster's name"),
+        (["down", "--cluster", "../x"], "'../x' cannot be a cluster's name"),
+    ],
+)
+def test_wrong_usage_leaves_with_2_and_says_why(
+    words: list[str], message: str, tmp_path: Path
+) -> None:
+    done = harness(*words, home=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_remedy_comes_with_the_error(tmp_path: Path) -> None:
+    done = harness("up", "--cluster", "Bad_Name", home=tmp_path)
+    assert "remedy: use 1 to 36 lower-case letters" in done.stderr
+
+
+def test_status_without_clusters_as_json(tmp_path: Path) -> None:
+    done = harness("status", "--json", home=tmp_path)
+    assert done.returncode == 0
+    found = json.loads(done.stdout)
+    assert all(each["state"] == "foreign" for each in found)
+
+
+WAIT = """
+import asyncio, sys
+from harness.commands.running import Interrupted, run
+
+async def work():
+    try:
+        print("begun", flush=True)
+        await asyncio.Event().wait()
+    finally:
+        print("undone", flush=True)
+
+try:
+    run(work())
+except Interrupted as interrupted:
+    sys.exit(interrupted.exit_code)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_command_after_its_undoing(number: signal.Signals, code: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAIT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    began = time.monotonic()
+    process.send_signal(number)
+    rest, errors = process.communicate(timeout=10)
+    assert (rest, process.returncode) == ("undone\n", code)
+    assert f"{number.name}: undoing what was begun" in errors
+    assert time.monotonic() - began < 5
