@@ -27,6 +27,7 @@ from harness.cluster.wire import (
     open_wire,
 )
 from harness.errors import ClusterError, ManifestError
+from harness.manifest.variants import apply_order
 
 __all__ = [
     "FIELD_MANAGER",
@@ -38,7 +39,6 @@ __all__ = [
     "Resource",
     "Stage",
     "UnreachableError",
-    "apply_order",
 ]
 
 Obj = dict[str, Any]
@@ -46,44 +46,6 @@ Objs = list[Obj]
 
 FIELD_MANAGER = "resilience-harness"
 
-# Who must exist before whom. Kinds not named come after these and before workloads, so that
-# custom resources find their definitions and workloads find what they mount.
-_FIRST = (
-    "Namespace",
-    "CustomResourceDefinition",
-    "PriorityClass",
-    "RuntimeClass",
-    "StorageClass",
-    "CSIDriver",
-    "ResourceQuota",
-    "LimitRange",
-    "NetworkPolicy",
-    "PodDisruptionBudget",
-    "ServiceAccount",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "Role",
-    "RoleBinding",
-    "Secret",
-    "ConfigMap",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "Service",
-)
-_WORKLOADS = (
-    "StatefulSet",
-    "DaemonSet",
-    "Deployment",
-    "ReplicaSet",
-    "Pod",
-    "Job",
-    "CronJob",
-    "HorizontalPodAutoscaler",
-    "Ingress",
-    "APIService",
-    "ValidatingWebhookConfiguration",
-    "MutatingWebhookConfiguration",
-)
 _PATCH_TYPES = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
@@ -227,7 +189,7 @@ class Kube:
     ) -> Objs:
         """Applies in an order in which each finds what it needs; the answers in that order."""
         applied: Objs = []
-        for obj in apply_order(objects):
+        for obj in apply_order(unfolded(objects)):
             applied.append(await self.apply(obj, namespace))
             if obj["kind"] == "CustomResourceDefinition":
                 await self._established(obj["metadata"]["name"])
@@ -468,24 +430,15 @@ class Kube:
         return await self.discovery.all()
 
 
-def apply_order(objects: Iterable[Mapping[str, Any]]) -> Objs:
-    """Plain objects (Lists unfolded) so ordered that each finds what it needs; stable."""
+def unfolded(objects: Iterable[Mapping[str, Any]]) -> Objs:
+    """Plain objects; those of a `List` in its place."""
     flat: Objs = []
     for obj in objects:
         if obj.get("kind") == "List":
             flat.extend(obj.get("items") or [])
         else:
             flat.append(dict(obj))
-
-    def rank(obj: Mapping[str, Any]) -> int:
-        kind = obj.get("kind")
-        if kind in _FIRST:
-            return _FIRST.index(kind)
-        if kind in _WORKLOADS:
-            return len(_FIRST) + 1 + _WORKLOADS.index(kind)
-        return len(_FIRST)
-
-    return sorted(flat, key=rank)
+    return flat
 
 
 def selectors(labels: str | None, fields: str | None) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from fake_apiserver import config_map, fake_apiserver, status
 
-from harness.cluster.api import ApiError, Kube, UnreachableError, apply_order
+from harness.cluster.api import ApiError, Kube, UnreachableError
 from harness.cluster.execute import exit_code_of
 from harness.cluster.wire import stage_of
 from harness.errors import ClusterError, ManifestError, UsageError
@@ -48,33 +48,6 @@ def test_the_stage_of_an_error(code: int, detail: str, stage: str) -> None:
 
 def obj(kind: str, name: str = "x", api_version: str = "v1") -> dict[str, Any]:
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}}
-
-
-def test_apply_order_gives_everything_what_it_needs() -> None:
-    shuffled = [
-        obj("Deployment"),
-        {"kind": "List", "apiVersion": "v1", "items": [obj("Service"), obj("Namespace")]},
-        obj("ScaledObject"),
-        obj("ConfigMap", "b"),
-        obj("CustomResourceDefinition"),
-        obj("PersistentVolumeClaim"),
-        obj("ServiceAccount"),
-        obj("ConfigMap", "a"),
-        obj("HorizontalPodAutoscaler"),
-    ]
-    ordered = [f"{each['kind']}/{each['metadata']['name']}" for each in apply_order(shuffled)]
-    assert ordered == [
-        "Namespace/x",
-        "CustomResourceDefinition/x",
-        "ServiceAccount/x",
-        "ConfigMap/b",
-        "ConfigMap/a",
-        "PersistentVolumeClaim/x",
-        "Service/x",
-        "ScaledObject/x",
-        "Deployment/x",
-        "HorizontalPodAutoscaler/x",
-    ]
 
 
 @pytest.mark.asyncio
@@ -137,6 +110,14 @@ class TestRequests:
                 await kube.get("v1", "ConfigMap", "a", "ns")
             assert caught.value.not_found
             assert caught.value.reason == "NotFound"
+
+    async def test_lists_are_unfolded_and_applied_in_an_order_that_works(self) -> None:
+        async with fake_apiserver() as (server, kube):
+            server.answer(ITEM, {})
+            server.answer("/api/v1/namespaces/ns", {})
+            listed = {"apiVersion": "v1", "kind": "List", "items": [config_map("a", 1)]}
+            await kube.apply_all([listed, obj("Namespace", "ns")])
+            assert [r.path for r in server.requests[-2:]] == ["/api/v1/namespaces/ns", ITEM]
 
     async def test_a_list_in_pages_is_one_list(self) -> None:
         async def page(request: web.Request) -> web.Response:
