@@ -116,7 +116,7 @@ class Header:
     """What the generator declared at its start.
 
     `started`: monotonic ns of arrival 0. `rate` in requests/s (closed loop: number of users).
-    `duration_s`: after so long it stops by itself. `nice`: the priority it could get.
+    `duration_s`: after so long it stops by itself. `priority`: what the generator could get.
     """
 
     started: int
@@ -128,7 +128,7 @@ class Header:
     open_loop: bool
     timeout_s: float
     duration_s: float | None = None
-    nice: int = 0
+    priority: str = ""
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Header:

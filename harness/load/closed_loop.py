@@ -109,10 +109,10 @@ def _load(path: Path) -> tuple[dict[str, Any], list[Any]]:
     try:
         users, shapes = load_locustfile(str(path))
     except (Exception, SystemExit) as error:
-        last = "".join(traceback.format_exception_only(error)).strip()
+        told = " ".join(f"{type(error).__name__}: {error}".split())
         where = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
         line = f", line {where[-1].lineno}" if where else ""
-        raise LocustfileError(f"the locustfile {path} fails{line}: {last}") from error
+        raise LocustfileError(f"the locustfile {path} fails{line}: {told}") from error
     if not users:
         raise LocustfileError(f"the locustfile {path} defines no Locust user class")
     return users, shapes
@@ -138,14 +138,16 @@ def _outcome(response: Any, exception: BaseException | None) -> int:
         return status if good else outcomes.ACCEPTED
     if status:
         return outcomes.REJECTED if good else status
-    for cause in _causes(exception):
-        # Timeouts have a class of their own in each HTTP library, not one in common.
-        if "Timeout" in type(cause).__name__ or isinstance(cause, TimeoutError):
+    causes = list(_causes(exception))
+    # Timeouts and lost connections have a class of their own in each HTTP library; what they wrap
+    # says more, where they wrap anything.
+    for cause in causes:
+        if isinstance(cause, TimeoutError) or "Timeout" in type(cause).__name__:
             return outcomes.TIMEOUT
         if isinstance(cause, OSError) and cause.errno is not None:
             return outcome_of(cause)
-        if "Closed" in type(cause).__name__ or "RemoteDisconnected" in type(cause).__name__:
-            return outcomes.CLOSED
+    if any("Closed" in type(c).__name__ or "Disconnected" in type(c).__name__ for c in causes):
+        return outcomes.CLOSED
     return outcomes.OTHER
 
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +20,13 @@ from typing import Self
 
 from harness.declare import Load
 from harness.errors import LoadError
-from harness.load.plan import EndpointLike, Plan, plan
+from harness.load.plan import ERROR_PREFIX, EXIT_RECORDING, EndpointLike, Plan, plan
 from harness.outcomes import GeneratorHealth, Percentiles
 from harness.requests import Requests, RequestsTail
 from harness.steps import tail
 
 # Locust is imported before the harness, as it asks for: it patches what others import.
 _CHILD = "import locust; from harness.load.runner import main; main()"
-_ERROR_PREFIX = "load error: "
 _PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 # Importing Locust takes about a second of CPU; a host that builds something beside us shares it.
@@ -86,12 +85,12 @@ class Generator:
         seed: int,
         duration_limit: float | None = None,
         *,
-        endpoints: Sequence[EndpointLike] = (),
+        endpoints: Mapping[str, EndpointLike] | None = None,
     ) -> AsyncIterator[Self]:
         """Load on `target_url` (http, this machine) until the block is left, or for seconds.
 
         The first request has been sent when the block is entered; whether it was answered is for
-        the recording to say. `endpoints` are the subject's own, used where `load` names none.
+        the recording to say. `endpoints` are the subject's own (see `plan`).
         Raises LoadError if the generator cannot start, with the end of its log.
         """
         made = plan(
@@ -109,6 +108,11 @@ class Generator:
     @asynccontextmanager
     async def run(cls, plan: Plan) -> AsyncIterator[Self]:
         """`start` for a plan that was made before."""
+        if plan.requests.is_file() and plan.requests.stat().st_size:
+            raise LoadError(
+                f"{plan.requests} already holds a recording",
+                remedy="give each load a file of its own",
+            )
         log = plan.requests.with_suffix(".log")
         process = await _spawn(log)
         try:
@@ -186,22 +190,22 @@ class Generator:
     def _died(self, how: str) -> LoadError:
         code = self._process.returncode
         lines = self.log.read_text(errors="replace").splitlines()
-        told = [
-            line.removeprefix(_ERROR_PREFIX) for line in lines if line.startswith(_ERROR_PREFIX)
-        ]
+        told = [line.removeprefix(ERROR_PREFIX) for line in lines if line.startswith(ERROR_PREFIX)]
+        if code == EXIT_RECORDING:
+            why = told[-1] if told else f"cannot write {self.requests_path}: no space, log included"
+            return LoadError(
+                why, remedy="free space where the run folder is, or choose another folder for it"
+            )
         if told:
-            return LoadError(told[-1], remedy=_remedy(told[-1]))
+            return LoadError(
+                told[-1],
+                remedy="mend the locustfile: `locust -f <file> --list` shows the error too",
+            )
         state = "" if code is None else f" ({_left_with(code)})"
         return LoadError(
             f"the load generator {how}{state}; the end of {self.log}:\n{tail(self.log)}",
             remedy=f"read {self.log}; `python -c 'import locust'` must work in this environment",
         )
-
-
-def _remedy(message: str) -> str:
-    if "locustfile" in message:
-        return "mend the locustfile: `locust -f <file> --list` shows the same error"
-    return "free space where the run folder is, or choose another with --runs"
 
 
 def _left_with(code: int) -> str:

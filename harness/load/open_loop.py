@@ -22,7 +22,7 @@ from locust.exception import CatchResponseError, StopUser
 
 from harness import outcomes
 from harness.arrivals import SECOND, Due, Schedule
-from harness.load.plan import Endpoint, Plan
+from harness.load.plan import Plan
 from harness.load.recorder import Recorder
 
 _BLOCK = 512
@@ -139,7 +139,7 @@ class OpenLoop:
     def _fly(self, number: int, intended: int, endpoint: int) -> None:
         start = time.monotonic_ns()
         self._flights[number] = (intended, start, endpoint, self._flights[number][3])
-        status = self._exchange(self.plan.endpoints[endpoint], self._requests[endpoint])
+        status = self._exchange(self.plan.endpoints[endpoint].method, self._requests[endpoint])
         del self._flights[number]
         self._end(intended, start, endpoint, status)
         if not self._flights:
@@ -150,7 +150,7 @@ class OpenLoop:
         self.recorder.add(intended, start, end, endpoint, status)
         asked = self.plan.endpoints[endpoint]
         failed = None
-        if not (200 <= status < 400 or status == outcomes.ACCEPTED):
+        if not 200 <= status < 400:
             failed = CatchResponseError(outcomes.OUTCOMES.get(status, f"HTTP {status}"))
         self._event.fire(
             request_type=asked.method,
@@ -162,13 +162,13 @@ class OpenLoop:
             exception=failed,
         )
 
-    def _exchange(self, asked: Endpoint, request: bytes) -> int:
+    def _exchange(self, method: str, request: bytes) -> int:
         try:
             with (
                 gevent.Timeout(self.plan.timeout_s),
                 socket.socket(self._family, socket.SOCK_STREAM) as sock,
             ):
-                return _judge(asked, _talk(sock, self._address, request, asked.method))
+                return _talk(sock, self._address, request, method)
         except gevent.Timeout:
             return outcomes.TIMEOUT
         except OSError as error:
@@ -202,15 +202,6 @@ def _talk(sock: Any, address: tuple[str, int], request: bytes, method: str) -> i
             return response.get_code()
         if not data:
             return outcomes.CLOSED
-
-
-def _judge(asked: Endpoint, status: int) -> int:
-    if asked.expect is None or status < 0:
-        return status
-    good = 200 <= status < 400
-    if status == asked.expect:
-        return status if good else outcomes.ACCEPTED
-    return outcomes.REJECTED if good else status
 
 
 class _Follower(User):

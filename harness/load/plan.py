@@ -10,10 +10,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from harness.arrivals import Arrivals
@@ -27,48 +27,41 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MAX_IN_FLIGHT = 2000
 FLUSH_S = 0.25
 
-_ENDPOINT = re.compile(r"([A-Z]+) (/[^\s]*)")
+# How the child process says what went wrong: its exit code, and the last such line of its log.
+ERROR_PREFIX = "load error: "
+EXIT_ERROR = 3
+EXIT_PARENT_GONE = 4
+EXIT_RECORDING = 5
+
+_ENDPOINT = re.compile(r"([A-Z]+) (/\S*)")
 _METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 
 
 class EndpointLike(Protocol):
-    """What `[load]` of a subject's `harness.toml` says of one endpoint."""
+    """What `[load.endpoints]` of a subject's `harness.toml` says of one endpoint."""
 
-    @property
-    def method(self) -> str: ...
-    @property
-    def path(self) -> str: ...
     @property
     def weight(self) -> float: ...
     @property
-    def name(self) -> str | None: ...
-    @property
-    def body(self) -> Any: ...
+    def body(self) -> str | None: ...
     @property
     def headers(self) -> Mapping[str, str]: ...
-    @property
-    def expect(self) -> int | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """One kind of request. `body` is sent as JSON unless it is text.
-
-    `expect` is the one HTTP status that counts as success, None: any 2xx or 3xx.
-    """
+    """One kind of request. `body` is sent as it is, as JSON unless a header says otherwise."""
 
     method: str
     path: str
     weight: float = 1.0
-    name: str | None = None
-    body: Any = None
+    body: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    expect: int | None = None
 
     @property
     def label(self) -> str:
-        """The name that reports use."""
-        return self.name or f"{self.method} {self.path}"
+        """The name that recordings and reports use."""
+        return f"{self.method} {self.path}"
 
     def encode(self, authority: str) -> bytes:
         """The whole HTTP/1.1 request.
@@ -79,11 +72,8 @@ class Endpoint:
         """
         given = {name.lower(): value for name, value in self.headers.items()}
         headers = {"host": authority, "user-agent": "resilience-harness", "accept": "*/*"}
-        content = b""
-        if isinstance(self.body, str):
-            content = self.body.encode()
-        elif self.body is not None:
-            content = json.dumps(self.body).encode()
+        content = (self.body or "").encode()
+        if content:
             headers["content-type"] = "application/json"
         headers |= given
         if content or self.method in ("POST", "PUT", "PATCH"):
@@ -142,12 +132,13 @@ def plan(
     *,
     requests: Path,
     seed: int,
-    endpoints: Sequence[EndpointLike] = (),
+    endpoints: Mapping[str, EndpointLike] | None = None,
     duration_s: float | None = None,
 ) -> Plan:
     """Resolve a declaration against the entry's URL.
 
-    `endpoints` are the subject's own and used where `load` names none; without either, `GET /`.
+    `endpoints` are the subject's own by "METHOD /path": sent where `load` names none, and where it
+    does the source of their bodies and headers. Without either, `GET /`.
     Raises LoadError for a target that is not on this machine, UsageError for what cannot be sent.
     """
     url = _target(target_url)
@@ -156,9 +147,6 @@ def plan(
             "the load has no rate",
             remedy="give Load(rate=...) in the scenario, or rate under [load] in harness.toml",
         )
-    chosen = _declared(load.endpoints) if load.endpoints else [_copy(e) for e in endpoints]
-    chosen = chosen or [Endpoint(method="GET", path="/")]
-    prefix = url.path.rstrip("/")
     timeout_s = seconds(load.timeout)
     if timeout_s <= 0:
         raise UsageError(
@@ -167,9 +155,7 @@ def plan(
     return Plan(
         host=url.hostname or "",
         port=url.port or 80,
-        endpoints=tuple(
-            dataclasses.replace(e, path=prefix + e.path) for e in map(_checked, chosen)
-        ),
+        endpoints=_chosen(load.endpoints, endpoints or {}),
         rate=load.rate,
         arrivals=load.arrivals,
         seed=seed,
@@ -182,10 +168,10 @@ def plan(
 
 def _target(target_url: str) -> SplitResult:
     url = urlsplit(target_url)
-    if url.scheme != "http" or not url.hostname:
+    if url.scheme != "http" or not url.hostname or url.path not in ("", "/"):
         raise LoadError(
             f"load can be sent to http://127.0.0.1:<port> only, not to {target_url!r}",
-            remedy="name the entry's address on this machine, starting with http://",
+            remedy="name the entry's address on this machine; paths belong to the endpoints",
         )
     if url.hostname not in LOOPBACK:
         raise LoadError(
@@ -196,49 +182,36 @@ def _target(target_url: str) -> SplitResult:
     return url
 
 
-def _declared(endpoints: Mapping[str, float]) -> list[Endpoint]:
+def _chosen(
+    declared: Mapping[str, float] | None, known: Mapping[str, EndpointLike]
+) -> tuple[Endpoint, ...]:
+    """The declared weights, with the bodies and headers that the subject has for those names."""
+    weights = declared or {name: e.weight for name, e in known.items()} or {"GET /": 1.0}
     chosen = []
-    for text, weight in endpoints.items():
-        match = _ENDPOINT.fullmatch(text)
-        if match is None:
+    for name, weight in weights.items():
+        match = _ENDPOINT.fullmatch(name)
+        if match is None or match[1] not in _METHODS:
             raise UsageError(
-                f"{text!r} is no endpoint", remedy='write a method and a path, such as "GET /cart"'
+                f"{name!r} is no endpoint",
+                remedy=f'write a method ({", ".join(_METHODS)}) and a path, such as "GET /cart"',
             )
-        chosen.append(Endpoint(method=match[1], path=match[2], weight=weight))
-    return chosen
-
-
-def _copy(given: EndpointLike) -> Endpoint:
-    return Endpoint(
-        method=given.method,
-        path=given.path,
-        weight=given.weight,
-        name=given.name,
-        body=given.body,
-        headers=dict(given.headers or {}),
-        expect=given.expect,
-    )
-
-
-def _checked(endpoint: Endpoint) -> Endpoint:
-    if endpoint.method not in _METHODS or not _ENDPOINT.fullmatch(
-        f"{endpoint.method} {endpoint.path}"
-    ):
-        raise UsageError(
-            f"{endpoint.label!r} cannot be requested",
-            remedy=f"use one of {', '.join(_METHODS)} and a path that starts with /",
+        if not 0 < weight < float("inf"):
+            raise UsageError(
+                f"endpoint {name!r} has weight {weight!r}",
+                remedy="give each endpoint a weight above 0; leave out what is not to be requested",
+            )
+        known_as = known.get(name)
+        body = known_as.body if known_as else None
+        headers = dict(known_as.headers) if known_as else {}
+        if any(end in text for pair in headers.items() for text in pair for end in "\r\n"):
+            raise UsageError(
+                f"a header of endpoint {name!r} holds a line break",
+                remedy="write each header on one line",
+            )
+        chosen.append(
+            Endpoint(method=match[1], path=match[2], weight=weight, body=body, headers=headers)
         )
-    if not 0 < endpoint.weight < float("inf"):
-        raise UsageError(
-            f"endpoint {endpoint.label!r} has weight {endpoint.weight!r}",
-            remedy="give each endpoint a weight above 0; leave out what should not be requested",
-        )
-    if any("\n" in text or "\r" in text for pair in endpoint.headers.items() for text in pair):
-        raise UsageError(
-            f"a header of endpoint {endpoint.label!r} holds a line break",
-            remedy="write each header on one line",
-        )
-    return endpoint
+    return tuple(chosen)
 
 
 def _locustfile(name: str | None) -> str | None:

@@ -40,8 +40,6 @@ class Recorder:
         self._endpoints: list[str] = []
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-            if os.fstat(self._fd).st_size:
-                raise RecordingError(f"{path} already holds a recording")
         except OSError as error:
             raise RecordingError(f"cannot write {path}: {error.strerror}") from error
 
@@ -96,11 +94,15 @@ class Recorder:
     def _write(self, *lines: dict[str, Any]) -> None:
         data = b"".join(orjson.dumps(line) + b"\n" for line in lines)
         # In a thread: a disk that stalls must not stop the clock that starts requests.
-        gevent.get_hub().threadpool.apply(self._write_all, (data,))
+        error = gevent.get_hub().threadpool.apply(self._write_all, (data,))
+        if error is not None:
+            raise RecordingError(f"cannot write {self.path}: {error.strerror}") from error
 
-    def _write_all(self, data: bytes) -> None:
+    def _write_all(self, data: bytes) -> OSError | None:
+        # Given back instead of raised: the pool would print it, into a log that may be as full.
         try:
             while data:
                 data = data[os.write(self._fd, data) :]
         except OSError as error:
-            raise RecordingError(f"cannot write {self.path}: {error.strerror}") from error
+            return error
+        return None

@@ -25,18 +25,21 @@ import gevent.os
 
 from harness.load.closed_loop import ClosedLoop, LocustfileError
 from harness.load.open_loop import OpenLoop
-from harness.load.plan import Plan
+from harness.load.plan import (
+    ERROR_PREFIX,
+    EXIT_ERROR,
+    EXIT_PARENT_GONE,
+    EXIT_RECORDING,
+    Plan,
+)
 from harness.load.recorder import Recorder, RecordingError
-
-ERROR_PREFIX = "load error: "
-EXIT_ERROR = 3
-EXIT_PARENT_GONE = 4
 
 # From the header to the first arrival: long enough that arrival 0 is not late already.
 _LEAD_NS = 50_000_000
 # Longer than the timeout of a request, so that it is the request that gives up.
 _DRAIN_MARGIN_S = 1.0
 _NICE = -5
+_REALTIME_RATE = 1000.0
 
 
 class _Loop(Protocol):
@@ -54,27 +57,28 @@ class _Loop(Protocol):
 
 
 def main() -> None:
-    """Entry point of the child process; leaves with 0, EXIT_ERROR or EXIT_PARENT_GONE."""
+    """Entry point of the child process; leaves with 0 or one of the exit codes of `plan`."""
     # Ctrl-C in a terminal reaches the whole process group, but only the harness knows the order
     # in which things end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     plan = Plan.decode(_first_line())
-    nice = _rise_above_the_cluster()
+    priority = _rise_above_the_cluster(plan)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        code = _run(plan, nice)
+        code = _run(plan, priority)
     except (RecordingError, LocustfileError) as error:
-        sys.stderr.write(f"{ERROR_PREFIX}{error}\n")
-        code = EXIT_ERROR
-    sys.stdout.flush()
-    sys.stderr.flush()
+        code = EXIT_RECORDING if isinstance(error, RecordingError) else EXIT_ERROR
+        # A disk that is full for the recording is full for the log: the exit code says it too.
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"{ERROR_PREFIX}{error}\n")
+            sys.stderr.flush()
     # Not sys.exit: threads and greenlets of a user's locustfile must not keep the process alive.
     os._exit(code)
 
 
-def _run(plan: Plan, nice: int) -> int:
+def _run(plan: Plan, priority: str) -> int:
     recorder = Recorder(plan.requests, flush_s=plan.flush_s, record=plan.record)
     loop: _Loop = ClosedLoop(plan, recorder) if plan.locustfile else OpenLoop(plan, recorder)
     # What was imported lives until the end: a collector that walks it again and again would hold
@@ -83,7 +87,7 @@ def _run(plan: Plan, nice: int) -> int:
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     started = time.monotonic_ns() + _LEAD_NS
-    recorder.head(_header(plan, started, nice))
+    recorder.head(_header(plan, started, priority))
     flusher = gevent.spawn(recorder.flush_forever, loop.health)
     for greenlet in (
         flusher,
@@ -106,7 +110,7 @@ def _pass_on(finished: gevent.event.AsyncResult[str], dead: gevent.Greenlet[...,
     finished.set_exception(dead.exception)
 
 
-def _header(plan: Plan, started: int, nice: int) -> dict[str, Any]:
+def _header(plan: Plan, started: int, priority: str) -> dict[str, Any]:
     closed = plan.locustfile is not None
     return {
         "started": started,
@@ -120,7 +124,7 @@ def _header(plan: Plan, started: int, nice: int) -> dict[str, Any]:
         "locustfile": plan.locustfile,
         "timeout_s": plan.timeout_s,
         "duration_s": plan.duration_s,
-        "nice": nice,
+        "priority": priority,
         "pid": os.getpid(),
     }
 
@@ -155,17 +159,24 @@ def _watch_parent(parent: int, finished: gevent.event.AsyncResult[str]) -> None:
     finished.set("parent gone")
 
 
-def _rise_above_the_cluster() -> int:
-    """A little priority, where we may have it; gives the nice value that holds.
+def _rise_above_the_cluster(plan: Plan) -> str:
+    """Go first where we may; gives the priority that holds, for the recording.
 
-    The nodes run on the same few cores and a fault may keep them all busy. A generator that waits
-    in their queue would measure the queue. It is small and mostly asleep, so it takes nothing that
-    the cluster would miss. Where the kernel groups tasks by session, nice counts only within the
-    session, and the session has a nice value of its own.
+    The nodes run on the same few cores and a fault may keep them all busy: a generator that waits
+    in their queue measures the queue. Measured on 2 cores with a load of 14, at 40 requests/s: lag
+    p99 11-19 ms as an ordinary process, 9-12 ms at nice -5, 1.4-2 ms under SCHED_RR. At such rates
+    it runs for a twentieth of the time and takes nothing that the cluster would miss; above
+    `_REALTIME_RATE`, and with the code of a user's locustfile, it might, and gets niceness only.
     """
+    if plan.locustfile is None and plan.rate <= _REALTIME_RATE:
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+            return "SCHED_RR"
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+        # Where the kernel groups tasks by session, nice counts within the session only, and the
+        # session has a nice value of its own.
         group = Path("/proc/self/autogroup")
         if group.exists():
             group.write_text(str(_NICE))
-    return os.getpriority(os.PRIO_PROCESS, 0)
+    return f"nice {os.getpriority(os.PRIO_PROCESS, 0)}"
