@@ -189,7 +189,7 @@ class ScenarioItem(pytest.Item):
             f"  {finding.state}: {name}: {finding.reason}" for name, finding in result.objectives
         ]
         lines += [f"  {'shown' if seen else 'NOT shown'}: {name}" for name, seen in result.shows]
-        lines.append(f"  history: {self.end.plan.folder}")
+        lines.append(f"  history: {self.end.plan.placement.folder}")
         return "\n".join(lines)
 
 

@@ -44,7 +44,8 @@ from harness.manifest import validate
 from harness.manifest.isolation import Isolation, isolate
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import SubjectFile, load_subject
-from harness.trial import Ground, Listener, Plan, run_trial
+from harness.stage import Ground, Listener, Placement
+from harness.trial import Plan, run_trial
 from harness.verdict import Result, exit_code, judge
 
 SCHEMA = 1
@@ -139,7 +140,7 @@ async def run(options: Options, listener: RunListener) -> RunEnd:
             await _scenario(each, stand, supply, seed, end, listener)
     finish(
         end.folder,
-        [t.plan.folder.name for t in end.trials],
+        [t.plan.placement.folder.name for t in end.trials],
         [t.result for t in end.trials],
         Summary(
             started=started,
@@ -380,7 +381,7 @@ async def _scenario(
         await plan(prepared, name, supply, stand.cluster, seed=seed, folder=end.folder)
         for name in prepared.variants
     ]
-    if any(p.exclusive for p in plans):
+    if any(p.placement.exclusive for p in plans):
         for each in plans:
             end.trials.append(await leased(each, stand, listener))
         return
@@ -392,7 +393,9 @@ async def _scenario(
 async def leased(each: Plan, stand: Ground, listener: RunListener) -> TrialEnd:
     """One trial under its lease: shared with others, or alone on the cluster."""
     purpose = f"{each.scenario.slug}[{each.variant}]"
-    async with cluster_lease(stand.cluster.folder, exclusive=each.exclusive, purpose=purpose):
+    async with cluster_lease(
+        stand.cluster.folder, exclusive=each.placement.exclusive, purpose=purpose
+    ):
         return await trial(each, stand, listener)
 
 
@@ -415,33 +418,43 @@ async def plan(
         trial=trial_id,
         default_namespace=subject.subject.namespace,
     )
-    return Plan(
+    expect = scenario.variants[variant]
+    placement = Placement(
         trial=trial_id,
-        scenario=scenario,
-        variant=variant,
-        expect=scenario.variants[variant],
         subject=subject,
         isolation=isolation,
+        faults=catalog.faults_of(scenario),
+        load=scenario.load,
         exclusive=scenario.exclusive or isolation.exclusive,
         scale=prepared.scale,
         seed=seed,
         folder=folder / f"{scenario.slug}__{variant}",
         images=await supply.own_images(),
-        versions=asdict(cluster.versions),
-        notes=prepared.notes,
+        declared={
+            "slug": scenario.slug,
+            "title": scenario.title,
+            "variant": variant,
+            "scenario": scenario.to_json(),
+            "expect": {
+                "verdict": expect.verdict,
+                "shows": [each.to_json() for each in expect.shows],
+            },
+            "notes": [*prepared.notes, *isolation.why],
+        },
     )
+    return Plan(placement=placement, scenario=scenario, variant=variant, expect=expect)
 
 
 async def trial(each: Plan, stand: Ground, listener: RunListener) -> TrialEnd:
     """Run, judge and store one trial."""
     begin, wall = time.monotonic(), time.time()
-    listener.begin(each.trial, each.scenario.title, each.variant)
+    listener.begin(each.placement.trial, each.scenario.title, each.variant)
     ended = await run_trial(each, stand, listener)
     faults = catalog.faults_of(each.scenario)
     result = judge(ended.history, each.scenario.objectives, faults, each.expect)
     took = time.monotonic() - begin
     write_json(
-        each.folder / TRIAL_FILE,
+        each.placement.folder / TRIAL_FILE,
         {
             **{k: v for k, v in ended.history.trial.items() if k not in ("t", "wall", "type")},
             "started": wall,
@@ -450,8 +463,8 @@ async def trial(each: Plan, stand: Ground, listener: RunListener) -> TrialEnd:
             "residue": list(ended.residue),
         },
     )
-    write_json(each.folder / VERDICT_FILE, result.to_json())
-    listener.end(each.trial, result)
+    write_json(each.placement.folder / VERDICT_FILE, result.to_json())
+    listener.end(each.placement.trial, result)
     return TrialEnd(each, result, ended.residue, took)
 
 

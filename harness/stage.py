@@ -1,0 +1,375 @@
+"""What a trial does to the world, step by step, each step on its own: no order is decided here.
+
+Placing a subject in namespaces of its own, deploying it, load on its entry, injecting, measuring,
+healing and removing. Every step records what it sees in the history. The order is decided by
+`harness.trial`, or by the author of a test through the fixtures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from harness import verdict
+from harness.cluster import baseline, namespaces, scoped
+from harness.cluster.api import Kube
+from harness.cluster.audit import AuditLog
+from harness.cluster.clusters import Cluster
+from harness.cluster.eventually import eventually
+from harness.cluster.leases import lease_entry_port
+from harness.cluster.ledger import Entry, Ledger
+from harness.cluster.nodes import NodeCommands
+from harness.cluster.world import World
+from harness.declare import Json, Load
+from harness.errors import ManifestError, WaitTimeout
+from harness.faults.base import Fault, FaultContext
+from harness.history import REQUESTS_FILE, SCHEMA, SECOND, History, Writer
+from harness.load.generator import Generator
+from harness.manifest.facts import facts
+from harness.manifest.isolation import Isolation
+from harness.manifest.objects import Object, Ref, find, service_port
+from harness.manifest.subject_file import Role, SubjectFile
+from harness.manifest.variants import apply_order
+from harness.observer import Observer
+from harness.rollout import unready
+
+DEPLOY_S = 180.0
+"""A subject that is not up by then is broken before any fault."""
+HEALED_S = 30.0
+"""A fault that is still felt this long after its healing was not healed."""
+
+
+class Listener(Protocol):
+    """Who is told how a trial proceeds; the console is one."""
+
+    def phase(self, trial: str, name: str) -> None: ...
+
+    def progress(self, trial: str, done: float, total: float, text: str) -> None: ...
+
+    def status(self, trial: str, text: str) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What trials stand on: one cluster and the connections to it, and this process's ledger."""
+
+    cluster: Cluster
+    kube: Kube
+    nodes: NodeCommands
+    ledger: Ledger
+    world: World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """A subject ready to be deployed: everything decided, nothing done.
+
+    `isolation` has the variant's objects, rendered, scaled, with images by digest, in the trial's
+    own namespaces; `images` are the harness's own. `exclusive`: the cluster is leased to this trial
+    alone. `declared` is what the history's first record says beside all that.
+    """
+
+    trial: str
+    subject: SubjectFile
+    isolation: Isolation
+    faults: Sequence[Fault]
+    load: Load
+    exclusive: bool
+    scale: int
+    seed: int
+    folder: Path
+    images: Mapping[str, str]
+    declared: Mapping[str, object] = field(default_factory=dict)
+
+
+class Inconclusive(Exception):  # noqa: N818 - it is a verdict, not an error
+    """The trial cannot go on to a verdict; `blame` is harness, host or subject."""
+
+    def __init__(self, blame: str, message: str) -> None:
+        super().__init__(message)
+        self.blame = blame
+
+
+class Stage:
+    """One subject on one cluster, and its history."""
+
+    def __init__(self, placement: Placement, ground: Ground, listener: Listener) -> None:
+        placement.folder.mkdir(parents=True, exist_ok=True)
+        self.placement = placement
+        self.ground = ground
+        self.listener = listener
+        self.history = History()
+        self.writer = Writer(placement.folder, mirror=self.history)
+        self.observer = Observer(ground.kube, self.history, self.writer)
+        self.faults = list(placement.faults)
+        self.namespaces = list(placement.isolation.namespaces.values())
+        self.roles = {n: self._placed(r) for n, r in placement.subject.roles.items()}
+        self.objects = list(placement.isolation.objects)
+        self.context = FaultContext(
+            trial=placement.trial,
+            cluster=ground.cluster,
+            kube=ground.kube,
+            nodes=ground.nodes,
+            ledger=ground.ledger,
+            roles=self.roles,
+            namespace=placement.isolation.namespaces[placement.subject.subject.namespace],
+            images=placement.images,
+        )
+        self._audit = AuditLog(ground.nodes, [n.name for n in ground.cluster.control_planes])
+        self._before: baseline.Snapshot | None = None
+        self._before_faults: set[str] = set()
+
+    # -- before the fault -------------------------------------------------------------------
+
+    def introduce(self) -> None:
+        """The first two records: what the trial is, and what its manifests say of the roles."""
+        placement = self.placement
+        self.writer.append(
+            "trial",
+            schema=SCHEMA,
+            trial=placement.trial,
+            onset=" and ".join(f.onset for f in self.faults),
+            seed=placement.seed,
+            scale=placement.scale,
+            cluster=self.ground.cluster.name,
+            namespaces=dict(placement.isolation.namespaces),
+            versions=asdict(self.ground.cluster.versions),
+            **placement.declared,
+        )
+        found = facts(self.objects, self.roles, scale=placement.scale)
+        self.writer.append(
+            "facts", scale=found.scale, roles={n: asdict(r) for n, r in found.roles.items()}
+        )
+
+    async def prepare(self) -> None:
+        """Let faults stand in the path, store the manifests, take the baseline."""
+        for fault in self.faults:
+            self.objects = fault.prepare(self.objects, self.context)
+        folder = self.placement.folder / "manifests"
+        folder.mkdir(exist_ok=True)
+        data = orjson.dumps(self.objects, option=orjson.OPT_INDENT_2)
+        (folder / "objects.json").write_bytes(data)
+        self._before = await baseline.snapshot(self.ground.kube)
+        if self.ground.cluster.owned:
+            await self._audit.start()
+
+    async def deploy(self) -> None:
+        """Apply everything, recorded first, and wait until every workload is ready.
+
+        Raises Inconclusive, blaming the subject, if that takes longer than `DEPLOY_S`.
+        """
+        ground, trial = self.ground, self.placement.trial
+        for name in self.namespaces:
+            await namespaces.create(
+                ground.kube,
+                ground.ledger,
+                cluster=ground.cluster,
+                name=name,
+                trial=trial,
+                labels=self._labels_of(name),
+            )
+        rest = [o for o in self.objects if o["kind"] != "Namespace"]
+        for obj in apply_order([o for o in rest if not o["metadata"].get("namespace")]):
+            await scoped.create(
+                ground.kube, ground.ledger, obj, cluster=ground.cluster, trial=trial
+            )
+        await ground.kube.apply_all([o for o in rest if o["metadata"].get("namespace")])
+        try:
+            await self.observer.store.wait(
+                lambda store: not unready(store, self.objects),
+                within=DEPLOY_S,
+                what="every workload of the subject is ready",
+                context=self.observer,
+            )
+        except WaitTimeout as error:
+            self.writer.append("note", text=str(error))
+            missing = "; ".join(unready(self.observer.store, self.objects))
+            raise Inconclusive(
+                "subject",
+                f"before any fault: not ready {DEPLOY_S:.0f} s after it was applied: {missing}",
+            ) from error
+
+    # -- load -------------------------------------------------------------------------------
+
+    async def entry(self, stack: AsyncExitStack) -> str:
+        """Map the entry Service to a leased port on 127.0.0.1 for as long as `stack` is open."""
+        cluster = self.ground.cluster
+        role = self.context.role("entry")
+        port = await stack.enter_async_context(
+            lease_entry_port(cluster.folder, cluster.entry_ports, wait=timedelta(seconds=60))
+        )
+        service = find(self.objects, role.ref)
+        await self.ground.kube.apply(entry_service(service, role.ref, port.node_port))
+        return f"http://127.0.0.1:{port.host_port}"
+
+    async def load(self, stack: AsyncExitStack) -> Generator:
+        """Load on the entry for as long as `stack` is open; its requests join the history."""
+        url = await self.entry(stack)
+        path = self.placement.folder / REQUESTS_FILE
+        self.history.follow_requests(path)
+        declared, own = self.placement.load, self.placement.subject.load
+        load = Load(
+            rate=declared.rate if declared.rate is not None else own.rate,
+            endpoints=declared.endpoints,
+            arrivals=declared.arrivals,
+            timeout=declared.timeout,
+            locustfile=declared.locustfile or (str(own.locustfile) if own.locustfile else None),
+        )
+        return await stack.enter_async_context(
+            Generator.start(url, load, path, self.placement.seed, endpoints=own.endpoints)
+        )
+
+    # -- the fault --------------------------------------------------------------------------
+
+    def about_to_inject(self) -> None:
+        """From here on every new record of this trial in the ledger is a fault's."""
+        self._before_faults = {r.id for r in self.ground.ledger.open_records}
+
+    async def measure(self, index: int) -> bool:
+        """One measurement of a fault, recorded; True if it was felt."""
+        got = await self.faults[index].measure(self.context)
+        self.writer.append(
+            "measurement",
+            fault=index,
+            felt=got.felt,
+            asked=got.asked,
+            achieved=got.achieved,
+            note=got.note,
+        )
+        return got.felt
+
+    async def heal(self) -> None:
+        """Undo what injection recorded, newest first; then no measurement may feel it."""
+        for record in self.ground.ledger.open_records:
+            if record.trial == self.placement.trial and record.id not in self._before_faults:
+                await Entry(self.ground.ledger, record).undo(self.ground.world)
+                self.writer.append("fault", step="healed", text=str(record))
+        for index, fault in enumerate(self.faults):
+            if verdict.felt(self.history, index).ever:
+                await self._until_not_felt(index, fault)
+
+    async def _until_not_felt(self, index: int, fault: Fault) -> None:
+        async def gone() -> bool:
+            return not await self.measure(index)
+
+        await eventually(
+            gone,
+            within=HEALED_S,
+            every=0.3,
+            what=f"{fault.describe()} is no longer felt after healing",
+            context=self.observer,
+        )
+
+    # -- afterwards -------------------------------------------------------------------------
+
+    async def read_audit(self) -> None:
+        """Who changed what in the trial's namespaces; only clusters of ours keep such a log."""
+        if not self.ground.cluster.owned:
+            return
+        for record in await self._audit.read(self.namespaces):
+            self.writer.append("audit", **asdict(record))
+
+    async def remove(self) -> None:
+        """Undo all that is left of this trial in the ledger: what was deployed, newest first."""
+        for record in self.ground.ledger.open_records:
+            if record.trial == self.placement.trial:
+                self.listener.status(self.placement.trial, f"removing {record.kind}")
+                await Entry(self.ground.ledger, record).undo(self.ground.world)
+
+    async def residue(self) -> tuple[str, ...]:
+        """What is not as it was before, in words; recorded."""
+        if self._before is None:
+            return ()
+        after = await baseline.snapshot(self.ground.kube)
+        scope = baseline.Scope(trial=self.placement.trial, exclusive=self.placement.exclusive)
+        found = tuple(str(r) for r in baseline.compare(self._before, after, scope))
+        if found:
+            self.writer.append("residue", what=list(found))
+        return found
+
+    # -- telling ----------------------------------------------------------------------------
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Mark a phase's begin and end in the history, however it ends."""
+        self.writer.append("phase", phase=name, edge="begin")
+        self.listener.phase(self.placement.trial, name)
+        try:
+            yield
+        finally:
+            self.writer.append("phase", phase=name, edge="end")
+
+    def tell(self, done: float, total: float, text: str) -> None:
+        """Progress of the phase, and how the subject is doing."""
+        self.listener.progress(self.placement.trial, done, total, text)
+        self.history.poll()
+        workload = self.history.facts.roles.get("workload")
+        if workload is None:
+            return
+        now = time.monotonic_ns()
+        recent = self.history.requests.between(now - 3 * SECOND, now - SECOND)
+        served = f"{recent.availability():.0%} ok" if len(recent) else "no load yet"
+        ready = self.history.ready_at("workload", now)
+        restarts = len(self.history.restarts("workload"))
+        self.listener.status(
+            self.placement.trial,
+            f"{served}, ready {ready}/{workload.replicas}, {restarts} restarts",
+        )
+
+    def problem(self, blame: str, message: str) -> None:
+        """Record what makes the trial inconclusive."""
+        self.writer.append("problem", blame=blame, message=message)
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _placed(self, role: Role) -> Role:
+        """The role with its object in the trial's namespace."""
+        given = self.placement.isolation.namespaces
+        namespace = role.ref.namespace or self.placement.subject.subject.namespace
+        ref = Ref(role.ref.kind, role.ref.name, given.get(namespace, namespace), role.ref.port)
+        return role.model_copy(update={"ref": ref})
+
+    def _labels_of(self, namespace: str) -> Json:
+        """Labels that the subject's own Namespace object declares, such as Pod Security's."""
+        for obj in self.objects:
+            if obj["kind"] == "Namespace" and obj["metadata"]["name"] == namespace:
+                return dict(obj["metadata"].get("labels") or {})
+        return {}
+
+
+def entry_service(service: Object, ref: Ref, node_port: int) -> Object:
+    """A NodePort Service beside the entry Service, with its selector and its one port."""
+    port = service_port(service, ref.port)
+    selector = service["spec"].get("selector")
+    if not selector:
+        raise ManifestError(
+            f"the entry {ref} has no selector, so no load can be sent to its pods",
+            remedy="bind the role entry to a Service that selects the pods which take requests",
+        )
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "harness-entry",
+            "namespace": ref.namespace,
+            "labels": {"app.kubernetes.io/managed-by": "resilience-harness"},
+        },
+        "spec": {
+            "type": "NodePort",
+            "selector": selector,
+            "ports": [
+                {
+                    "port": port["port"],
+                    "targetPort": port.get("targetPort", port["port"]),
+                    "nodePort": node_port,
+                }
+            ],
+        },
+    }
