@@ -19,7 +19,7 @@ _MAJOR, _MINOR = _KUBERNETES_VERSION.removeprefix("v").split(".")[:2]
 KUBERNETES = Program(
     name="kubernetes",
     version=_KUBERNETES_VERSION,
-    tree="kubernetes",
+    tree="node-image/go/kubernetes",
     stamp=tuple(
         f"{package}.{variable}={value}"
         for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
@@ -33,11 +33,11 @@ KUBERNETES = Program(
 CONTAINERD = Program(
     name="containerd",
     version="v2.3.3",
-    tree="containerd",
+    tree="node-image/go/containerd",
     stamp=("github.com/containerd/containerd/v2/version.Version=v2.3.3",),
 )
 # etcd and CoreDNS have the versions that kubeadm v1.36.3 asks for; `kubernetes_images` checks it.
-ETCD = Program(name="etcd", version="v3.6.8", tree="etcd", rename={"server": "etcd"})
+ETCD = Program(name="etcd", version="v3.6.8", tree="node-image/go/etcd", rename={"server": "etcd"})
 COREDNS = Program(name="coredns", version="v1.14.2", packages=("github.com/coredns/coredns",))
 CNI_PLUGINS = Program(
     name="cni-plugins",
@@ -52,8 +52,10 @@ LOCAL_PATH_PROVISIONER = Program(
     version="v0.0.30",
     packages=("github.com/rancher/local-path-provisioner",),
 )
-POD_NETWORK = Program(name="pod-network", version="1", packages=(".",), tree="pod-network")
-PAUSE = Program(name="pause", version="1", packages=(".",), tree="pause")
+POD_NETWORK = Program(
+    name="pod-network", version="1", packages=(".",), tree="node-image/go/pod-network"
+)
+PAUSE = Program(name="pause", version="1", packages=(".",), tree="node-image/go/pause")
 
 ALL = (
     KUBERNETES,

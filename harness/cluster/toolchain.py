@@ -35,7 +35,7 @@ _GO_REQUIREMENTS = "node-image/go/toolchain.txt"
 class Program:
     """One Go build: packages of a released module, or the tools of a go.mod of ours.
 
-    `tree` names a folder under `kind-configs/node-image/go`; without it `packages` are installed
+    `tree` names a folder under `kind-configs`; without it `packages` are installed
     at `version`. `stamp` are linker variables (`-X`), `rename` maps what Go calls a program to
     what it is called here.
     """
@@ -64,9 +64,10 @@ class Program:
             digest.update(part.encode() + b"\0")
         if self.tree:
             folder = _trees() / self.tree
-            for file in sorted(folder.glob("*")):
+            for file in sorted(folder.rglob("*")):
                 if file.suffix in {".go", ".mod", ".sum"} and not file.name.endswith("_test.go"):
-                    digest.update(file.name.encode() + b"\0" + file.read_bytes())
+                    name = str(file.relative_to(folder))
+                    digest.update(name.encode() + b"\0" + file.read_bytes())
         return digest.hexdigest()[:12]
 
     def folder(self) -> Path:
@@ -235,7 +236,7 @@ def go_version(text: str) -> tuple[int, int]:
 
 
 def _trees() -> Path:
-    return paths.data("kind-configs") / "node-image" / "go"
+    return paths.data("kind-configs")
 
 
 def _environment() -> dict[str, str]:
