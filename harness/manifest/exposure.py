@@ -34,15 +34,7 @@ def liveness_kills(obj: Object) -> Span | None:
 
 def readiness_removes(obj: Object) -> Span | None:
     """Until the slowest container's readiness takes the pod out of its Services; `None` without."""
-    return _longest(
-        obj,
-        "readiness",
-        lambda probe: Span(
-            probe.failure_threshold * probe.period + probe.timeout,
-            f"{probe.failure_threshold} x {_number(probe.period)} s period"
-            f" + {_number(probe.timeout)} s timeout",
-        ),
-    )
+    return _longest(obj, "readiness", _failing)
 
 
 def readiness_returns(obj: Object) -> Span | None:
@@ -103,11 +95,25 @@ def _kill(probe: Probe) -> Span:
 
 
 def _budget(probe: Probe) -> Span:
-    delay = f"{_number(probe.initial_delay)} s delay + " if probe.initial_delay else ""
+    failing = _failing(probe)
+    if not probe.initial_delay:
+        return failing
     return Span(
-        probe.initial_delay + probe.failure_threshold * probe.period + probe.timeout,
-        f"{delay}{probe.failure_threshold} x {_number(probe.period)} s period"
-        f" + {_number(probe.timeout)} s timeout",
+        probe.initial_delay + failing.seconds,
+        f"{_number(probe.initial_delay)} s delay + {failing.because}",
+    )
+
+
+def _failing(probe: Probe) -> Span:
+    """Until a probe that never answers has failed often enough.
+
+    kubelet asks again after a period, but not before the last probe has timed out.
+    """
+    pace, what = max((probe.period, "period"), (probe.timeout, "timeout"), key=lambda pair: pair[0])
+    failures = f"{probe.failure_threshold} x {_number(pace)} s {what}"
+    return Span(
+        probe.failure_threshold * pace + probe.timeout,
+        f"{failures} + {_number(probe.timeout)} s timeout",
     )
 
 

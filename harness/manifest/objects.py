@@ -252,10 +252,10 @@ def _instead(objects: Sequence[Object], ref: Ref) -> str:
     return "name one of: " + (", ".join(same_kind or names) or "(there are no objects at all)")
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean "x"?` for the closest known word, or an empty string."""
+def did_you_mean(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
+    """`did you mean "x"?` for the closest known word of at least that likeness, or nothing."""
     lowered = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=likeness)
     return f'did you mean "{lowered[close[0]]}"?' if close else ""
 
 

@@ -6,9 +6,9 @@ stay exactly as they were, so only factors that divide all of them are accepted;
 manifest leaves to Kubernetes' defaults are written out and scaled, too.
 
 What is not scaled: thresholds (they count), `timeoutSeconds` (it is measured against the speed of
-the application, which does not change), tolerations of a lost node and autoscaler windows (they
-stand against timers of the cluster, which stay at their defaults), and whatever an application is
-told through its own settings.
+the application, which does not change; where a period falls below it, a note says so), tolerations
+of a lost node and autoscaler windows (they stand against timers of the cluster, which stay at their
+defaults), and whatever an application is told through its own settings.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Time:
     holder: Object
     key: str
     seconds: int
-    timeout: int | None = None
+    timeout: int = 0
 
 
 def scale(objects: Sequence[Object], by: int) -> Scaled:
@@ -62,7 +62,7 @@ def scale(objects: Sequence[Object], by: int) -> Scaled:
     """
     result = copy.deepcopy(list(objects))
     times = [time for obj in workloads(result) for time in _times(obj)]
-    broken = [problem for time in times if (problem := _problem(time, by))]
+    broken = [f"{time.path} is {time.seconds} s" for time in times if by > 0 and time.seconds % by]
     if broken or by < 1:
         good = good_factors(objects)
         nearest = min(good, key=lambda factor: (abs(factor - by), -factor))
@@ -75,7 +75,13 @@ def scale(objects: Sequence[Object], by: int) -> Scaled:
         return Scaled(objects=result, notes=())
     for time in times:
         time.holder[time.key] = time.seconds // by
-    return Scaled(objects=result, notes=tuple(_notes(result)))
+    overtaken = [
+        f"{time.path} is now below the probe's timeout: a probe without an answer is repeated "
+        f"every {time.timeout} s instead of every {time.seconds // by} s"
+        for time in times
+        if time.seconds >= time.timeout > time.seconds // by
+    ]
+    return Scaled(objects=result, notes=(*overtaken, *_notes(result)))
 
 
 def good_factors(*variants: Sequence[Object]) -> list[int]:
@@ -83,33 +89,9 @@ def good_factors(*variants: Sequence[Object]) -> list[int]:
 
     Give all variants of a scenario at once: they must be scaled alike.
     """
-    times = [
-        time
-        for objects in variants
-        for obj in workloads(copy.deepcopy(list(objects)))
-        for time in _times(obj)
-    ]
+    times = [time for objects in variants for obj in workloads(objects) for time in _times(obj)]
     common = math.gcd(*(time.seconds for time in times)) or 1
-    return [
-        factor
-        for factor in range(1, common + 1)
-        if not any(_problem(time, factor) for time in times)
-    ]
-
-
-def _problem(time: _Time, by: int) -> str | None:
-    """Why one time cannot be divided."""
-    if by < 1:
-        return None
-    if time.seconds % by:
-        return f"{time.path} is {time.seconds} s"
-    too_short = time.timeout is not None and time.seconds >= time.timeout > time.seconds // by
-    if too_short:
-        # A period below the timeout is not kept: kubelet asks again only after an answer.
-        return (
-            f"{time.path} of {time.seconds} s would be shorter than its timeout ({time.timeout} s)"
-        )
-    return None
+    return [factor for factor in range(1, common + 1) if common % factor == 0]
 
 
 def _times(obj: Object) -> Iterator[_Time]:

@@ -100,6 +100,13 @@ def test_the_slowest_container_counts_and_is_named() -> None:
     assert span.because.endswith("(sidecar)")
 
 
+def test_a_timeout_above_the_period_sets_the_pace() -> None:
+    liveness = {"periodSeconds": 3, "timeoutSeconds": 5, "terminationGracePeriodSeconds": 2}
+    span = liveness_kills(workload(container(liveness=liveness)))
+    assert span is not None
+    assert (span.seconds, span.because) == (22, "3 x 5 s timeout + 5 s timeout + 2 s grace")
+
+
 def test_sidecars_count_and_init_containers_do_not() -> None:
     api = workload(container("api", liveness={}))
     api["spec"]["template"]["spec"]["initContainers"] = [
@@ -141,7 +148,8 @@ def test_slower_probes_never_mean_less_exposure() -> None:
         after = liveness_kills(workload(container(liveness=slower), grace=grace))
         assert before is not None
         assert after is not None
-        assert after.seconds > before.seconds
+        assert after.seconds >= before.seconds
+        assert after.seconds > before.seconds or field == "periodSeconds"
         assert before.seconds > grace
 
 

@@ -111,16 +111,14 @@ def test_nonsense_factors(by: int) -> None:
         scale(seed(), by)
 
 
-def test_a_period_never_falls_below_its_timeout() -> None:
+def test_a_period_that_falls_below_its_timeout_is_told() -> None:
     objects = deployment(liveness={"periodSeconds": 15, "timeoutSeconds": 5})
-    assert good_factors(objects) == [1, 3]
-    with pytest.raises(ManifestError, match="shorter than its timeout"):
-        scale(objects, 5)
-
-
-def test_a_timeout_that_was_above_its_period_already_does_not_matter() -> None:
-    objects = deployment(liveness={"periodSeconds": 5, "timeoutSeconds": 9})
-    assert good_factors(objects) == [1, 5]
+    assert good_factors(objects) == [1, 3, 5, 15]
+    assert scale(objects, 3).notes == ()
+    (note,) = scale(objects, 5).notes
+    assert "repeated every 5 s instead of every 3 s" in note
+    above_already = deployment(liveness={"periodSeconds": 5, "timeoutSeconds": 9})
+    assert scale(above_already, 5).notes == ()
 
 
 def test_good_factors_hold_for_all_variants_at_once() -> None:
