@@ -1,0 +1,119 @@
+"""Sentences: what was asked, how the run ended, why the command leaves with its exit code.
+
+Pure functions from the report's data to one line of text each; every report uses these, so that
+console, JUnit and HTML say the same thing in the same words.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import harness.faults
+from harness.declare import Fault, Json, load, registered
+from harness.report.model import Judged, Run, Trial
+
+# Importing them registers every shipped fault, so that `load` finds it by name.
+REGISTERING = (harness.faults,)
+
+
+def describe_fault(declared: Json) -> str:
+    """A fault in one line: its own words if its kind is known here, else its stored fields."""
+    if declared.get("name") in registered("fault"):
+        fault = load("fault", declared)
+        if isinstance(fault, Fault):
+            return fault.describe()
+    rest = {k: v for k, v in declared.items() if k not in ("name", "target")}
+    words = [str(declared.get("name", "fault")), str(declared.get("target", ""))]
+    return " ".join([*(w for w in words if w), *(f"{k} {v}" for k, v in rest.items())])
+
+
+def seconds_text(value: float | None) -> str:
+    """`41 s`, `2 min 05 s`, `1 h 02 min`; `-` if not known."""
+    if value is None:
+        return "-"
+    if value < 10:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def headline(run: Run, trials: Sequence[Trial]) -> str:
+    """The first line of the report: how the run ended, in one sentence."""
+    total = len(trials)
+    if not total:
+        return "No scenario was run"
+    if run.judged_by == "verdict":
+        name = Path(str(run.subject.get("directory") or "The subject")).name
+        failed = sum(t.verdict == "failed" for t in trials)
+        unknown = sum(t.verdict == "inconclusive" for t in trials)
+        if failed:
+            return f"{name} does not survive {failed} of {_scenarios(total)}"
+        if unknown:
+            return f"{name}: {unknown} of {_scenarios(total)} inconclusive"
+        return f"{name} survives {_scenarios(total)}"
+    good = sum(t.outcome == "as expected" for t in trials)
+    if good == total:
+        if total == 2 and len({t.slug for t in trials}) == 1:
+            return "Both variants behaved as expected: " + " and ".join(
+                f"{t.variant} {t.verdict}" for t in trials
+            )
+        return f"All {total} trials behaved as expected" if total > 1 else "As expected"
+    other = Counter(t.outcome for t in trials if t.outcome != "as expected")
+    parts = ", ".join(f"{count} {outcome}" for outcome, count in other.most_common())
+    return f"{good} of {total} trials behaved as expected; {parts}"
+
+
+def why_exit(trials: Sequence[Trial], *, judged_by: Judged, residue: bool) -> tuple[int, str]:
+    """The exit code that these trials mean, and why (design: exit codes; 3 over 1 over 0)."""
+    if residue:
+        return 3, "something that a trial made is still there after healing"
+    unknown = [t for t in trials if t.verdict == "inconclusive"]
+    if unknown:
+        return 3, f"inconclusive: {_names(unknown)}"
+    if judged_by == "outcome":
+        wrong = [t for t in trials if t.outcome != "as expected"]
+        if wrong:
+            return 1, f"not as expected: {_names(wrong)}"
+        return 0, "every trial as expected"
+    failed = [t for t in trials if t.verdict == "failed"]
+    if failed:
+        return 1, f"failed: {_names(failed)}"
+    return 0, "every scenario survived"
+
+
+def timings(trial: Trial) -> str:
+    """Whether the probes ran at the manifests' own pace."""
+    if trial.faithful:
+        return "faithful: probe timings as in the manifests"
+    return f"probe timings divided by {trial.scale}, ratios kept"
+
+
+def case_name(trial: Trial) -> str:
+    """`slug[variant]`, the name that pytest gives it too."""
+    return f"{trial.slug}[{trial.variant}]"
+
+
+def _names(trials: Sequence[Trial], limit: int = 4) -> str:
+    names = [case_name(t) for t in trials[:limit]]
+    more = len(trials) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
+
+
+def _scenarios(count: int) -> str:
+    return "1 scenario" if count == 1 else f"{count} scenarios"
+
+
+def reason_text(trial: Trial) -> str:
+    """The deciding reason; a survival is decided by all that held and by the exposure."""
+    if trial.verdict != "survived":
+        return trial.deciding
+    felt = min((f.felt_s for f in trial.faults), default=0.0)
+    needed = f" ({trial.exposure.seconds:.0f} s needed)" if trial.exposure else ""
+    held = dict.fromkeys([trial.deciding, *trial.reasons])
+    return "; ".join([*held, f"fault felt for {felt:.0f} s{needed}"])

@@ -1,0 +1,34 @@
+"""Writes every report of a run into its folder: report.html, report.json, junit.xml.
+
+A report is made from the folder alone and may be made again at any time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.report import html, json_report, junit
+from harness.report.folder import read_run
+
+HTML_FILE = "report.html"
+JSON_FILE = "report.json"
+JUNIT_FILE = "junit.xml"
+
+
+def write_reports(run_folder: Path, *, html_file: Path | None = None) -> list[Path]:
+    """Write the three files and return their paths, the HTML report first.
+
+    `html_file` puts the HTML report elsewhere. Raises HistoryError if the folder is no run.
+    """
+    source = read_run(run_folder)
+    contents = {
+        html_file or run_folder / HTML_FILE: html.render(source).encode(),
+        run_folder / JSON_FILE: json_report.render(source.report),
+        run_folder / JUNIT_FILE: junit.render(source.report),
+    }
+    for path, content in contents.items():
+        # Whole or not at all: a browser or a CI job never reads half a report.
+        temporary = path.with_suffix(".tmp")
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    return list(contents)
