@@ -1,6 +1,7 @@
 """How a request can end, and the figures that are computed from many of them.
 
-Plain values only: `harness.requests` computes them, reports and objectives show them.
+Plain values and arithmetic: `harness.requests` knows what the columns mean, reports and objectives
+show the figures.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ OUTCOMES = {
 # Under 99 % of arrivals sent, or lag p99 over 50 ms: the load was not what was declared.
 MIN_SENT_RATIO = 0.99
 MAX_LAG_P99_S = 0.050
+
+_LATENCY = (1 << 40) - 1  # 18 minutes in ns: no request waits so long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,3 +100,49 @@ class Series:
     p95: NDArray[np.float64]
     p99: NDArray[np.float64]
     max: NDArray[np.float64]
+
+
+def nearest_rank(ascending: NDArray[np.float64], q: float) -> float:
+    """The quantile `q` (0 to 1] as a value that was observed; nan if there is none."""
+    if not len(ascending):
+        return float("nan")
+    return float(ascending[max(1, int(np.ceil(q * len(ascending)))) - 1])
+
+
+def by_interval(
+    offset: NDArray[np.int64],
+    took: NDArray[np.int64],
+    told: NDArray[np.bool_],
+    ok: NDArray[np.bool_],
+    *,
+    origin: int,
+    width: int,
+) -> Series:
+    """Requests by interval of `width` ns after `origin`; `offset` ascends, `took` is in ns.
+
+    `told` marks the rows whose time counts as latency.
+    """
+    bucket = offset // width
+    size = int(bucket[-1]) + 1 if len(bucket) else 0
+    where = bucket[told]
+    # One sort of plain integers, interval first: three times as fast as sorting by two keys.
+    latency = np.sort((where << 40) | np.minimum(took[told], _LATENCY)) & _LATENCY
+    counts = np.bincount(where, minlength=size)
+    first = np.cumsum(counts) - counts
+
+    def quantile(q: float) -> NDArray[np.float64]:
+        out = np.full(size, np.nan)
+        some = counts > 0
+        ranks = np.ceil(q * counts[some]).astype(np.int64).clip(min=1) - 1
+        out[some] = latency[first[some] + ranks] / 1e9
+        return out
+
+    return Series(
+        t=origin + np.arange(size, dtype=np.int64) * width,
+        count=np.bincount(bucket, minlength=size),
+        ok=np.bincount(bucket[ok], minlength=size),
+        p50=quantile(0.50),
+        p95=quantile(0.95),
+        p99=quantile(0.99),
+        max=quantile(1.0),
+    )

@@ -10,7 +10,7 @@ an outcome counts as failed. Running the generator is the business of `harness.l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,14 @@ from harness.outcomes import (
     GeneratorHealth,
     Percentiles,
     Series,
+    by_interval,
+    nearest_rank,
 )
 
 Times = NDArray[np.int64]
 COLUMNS = ("intended", "start", "end", "endpoint", "status")
+
+_ROWS = 4096
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -190,7 +194,7 @@ class Requests:
         A refused or reset connection ends at once and says nothing about speed (availability
         counts it); a timeout and an unfinished request are at least as slow as they waited.
         """
-        told = (self.status >= ACCEPTED) | np.isin(self.status, (TIMEOUT, UNFINISHED, REJECTED))
+        told = self._told
         took: NDArray[np.float64] = (self.end[told] - self.intended[told]) / SECOND
         return took
 
@@ -201,12 +205,12 @@ class Requests:
         was really observed needs no error bound: a histogram would buy nothing here.
         """
         took = np.sort(self.latencies())
-        p50, p95, p99, highest = (_nearest(took, q) for q in (0.50, 0.95, 0.99, 1.0))
+        p50, p95, p99, highest = (nearest_rank(took, q) for q in (0.50, 0.95, 0.99, 1.0))
         return Percentiles(count=len(took), p50=p50, p95=p95, p99=p99, max=highest)
 
     def percentile(self, percent: float) -> float:
         """One percentile (0 to 100] of `latencies` in seconds, nan if there are none."""
-        return _nearest(np.sort(self.latencies()), percent / 100)
+        return nearest_rank(np.sort(self.latencies()), percent / 100)
 
     def generator_health(self, begin: int, end: int | None) -> GeneratorHealth:
         """Whether the stretch [begin, end) got the load that was declared.
@@ -224,37 +228,23 @@ class Requests:
         return GeneratorHealth(
             scheduled=scheduled,
             sent=scheduled - unsent,
-            lag_p99_s=_nearest(lag / SECOND, 0.99) if len(lag) else 0.0,
+            lag_p99_s=nearest_rank(lag / SECOND, 0.99) if len(lag) else 0.0,
         )
 
     def per_interval(self, seconds: float) -> Series:
         """One row per `seconds` from the window's begin (or the first request) to the last one."""
-        width = int(seconds * SECOND)
         origin = self.since if self.since is not None else (int(self.intended[0]) if self else 0)
-        bucket = (self.intended - origin) // width
-        size = int(bucket[-1]) + 1 if len(self) else 0
-        told = (self.status >= ACCEPTED) | np.isin(self.status, (TIMEOUT, UNFINISHED, REJECTED))
-        took, where = self.end[told] - self.intended[told], bucket[told]
-        took = took[np.lexsort((took, where))]
-        counts = np.bincount(where, minlength=size)
-        ends = np.cumsum(counts)
+        return by_interval(
+            self.intended - origin, self.end - self.intended, self._told, self.ok,
+            origin=origin, width=int(seconds * SECOND),
+        )  # fmt: skip
 
-        def quantile(q: float) -> NDArray[np.float64]:
-            out = np.full(size, np.nan)
-            some = counts > 0
-            ranks = np.ceil(q * counts[some]).astype(np.int64).clip(min=1) - 1
-            out[some] = took[ends[some] - counts[some] + ranks] / SECOND
-            return out
-
-        return Series(
-            t=origin + np.arange(size, dtype=np.int64) * width,
-            count=np.bincount(bucket, minlength=size),
-            ok=np.bincount(bucket[self.ok], minlength=size),
-            p50=quantile(0.50),
-            p95=quantile(0.95),
-            p99=quantile(0.99),
-            max=quantile(1.0),
-        )
+    @property
+    def _told(self) -> NDArray[np.bool_]:
+        """Per row: whether its time says something about speed."""
+        waited = np.isin(self.status, (TIMEOUT, UNFINISHED, REJECTED))
+        told: NDArray[np.bool_] = (self.status >= ACCEPTED) | waited
+        return told
 
     def _rows(self, which: Any) -> Requests:
         return replace(
@@ -265,12 +255,6 @@ class Requests:
             endpoint=self.endpoint[which],
             status=self.status[which],
         )
-
-
-def _nearest(ascending: NDArray[np.float64], q: float) -> float:
-    if not len(ascending):
-        return float("nan")
-    return float(ascending[max(1, int(np.ceil(q * len(ascending)))) - 1])
 
 
 class RequestsTail:
@@ -288,17 +272,16 @@ class RequestsTail:
     def read(self) -> Requests:
         """All requests recorded so far. Raises HistoryError for what is no recording."""
         lines = self._news()
-        if not lines:
-            return self._requests
-        columns: dict[str, list[int]] = {name: [] for name in COLUMNS}
         now = self._requests
         header, endpoints, due = now.header, now.endpoints, now.due
         recorded_until, dispatched = now.recorded_until, now.dispatched
+        columns = _Columns(now)
+        news = False
         for line in lines:
+            news = True
             entry = self._decode(line)
             if "v" in entry:
-                for name, values in columns.items():
-                    values += entry[name]
+                columns.add(entry)
             elif "health" in entry:
                 recorded_until, dispatched = entry["health"]["at"], entry["health"]["sent"]
             elif "endpoint" in entry:
@@ -312,25 +295,27 @@ class RequestsTail:
                 recorded_until = dispatched = None
                 if due is not None:
                     due.stop = self.ended["stopped"]
-        self._requests = Requests.of(
-            *(np.concatenate((getattr(now, name), columns[name])) for name in COLUMNS),
-            endpoints=endpoints,
-            header=header,
-            due=due,
-            recorded_until=recorded_until,
-            dispatched=dispatched,
-        )
+        if news:
+            self._requests = Requests.of(
+                *columns.whole(),
+                endpoints=endpoints,
+                header=header,
+                due=due,
+                recorded_until=recorded_until,
+                dispatched=dispatched,
+            )
         return self._requests
 
-    def _news(self) -> list[bytes]:
+    def _news(self) -> Iterator[bytes]:
         if not self.path.exists():
-            return []
+            return
         with self.path.open("rb") as file:
             file.seek(self._offset)
-            data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        return whole.splitlines()
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                yield line
 
     def _decode(self, line: bytes) -> dict[str, Any]:
         try:
@@ -345,3 +330,26 @@ class RequestsTail:
                 f"{self.path} is no recording of requests", remedy="name a file that a load wrote"
             )
         return entry
+
+
+class _Columns:
+    """Grows the columns of requests; lists become arrays while their numbers are in the cache."""
+
+    def __init__(self, begun: Requests) -> None:
+        self._parts: list[list[Times]] = [[getattr(begun, name)] for name in COLUMNS]
+        self._lists: list[list[int]] = [[] for _ in COLUMNS]
+
+    def add(self, entry: Mapping[str, list[int]]) -> None:
+        for name, values in zip(COLUMNS, self._lists, strict=True):
+            values += entry[name]
+        if len(self._lists[0]) >= _ROWS:
+            self._convert()
+
+    def whole(self) -> list[Times]:
+        self._convert()
+        return [np.concatenate(parts) for parts in self._parts]
+
+    def _convert(self) -> None:
+        for parts, values in zip(self._parts, self._lists, strict=True):
+            parts.append(np.array(values, dtype=np.int64))
+            values.clear()

@@ -28,7 +28,8 @@ class RecordingError(Exception):
 class Recorder:
     """Columns in memory, flushed every `flush_s` seconds by a greenlet of its own.
 
-    `health` gives `scheduled` and `sent` arrivals and whatever else belongs into a health line.
+    With `record` off it writes the header, one health line and the end: what a load costs without
+    being recorded.
     """
 
     def __init__(self, path: Path, *, flush_s: float, record: bool = True) -> None:
@@ -66,7 +67,9 @@ class Recorder:
 
     def flush_forever(self, health: Health) -> None:
         """Flush until killed; raises RecordingError. A late flush delays no request."""
-        while True:
+        gevent.sleep(self._flush_s)
+        self.flush(health())
+        while self.record:
             gevent.sleep(self._flush_s)
             self.flush(health())
 
