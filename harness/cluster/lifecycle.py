@@ -7,16 +7,13 @@ SIGKILL, recognised by the next `up`. The user's kubeconfig is written only when
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import shutil
-import socket
-from collections.abc import Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from harness.cluster import clusters, condition, kind, shapes, toolchain
+from harness.cluster import blueprint, clusters, condition, kind, shapes, toolchain, volumes
 from harness.cluster.apiserver import ApiServer
 from harness.cluster.clusters import (
     DEFAULT_NAME,
@@ -32,14 +29,12 @@ from harness.cluster.kind import PortTakenError
 from harness.cluster.leases import FileLock, Lease, cluster_lease, lifecycle_lock
 from harness.cluster.node_image import load_balancer_image, node_image
 from harness.cluster.readiness import until_ready
-from harness.cluster.registry import containerd_patches, ensure_registry, node_files
-from harness.cluster.shapes import ENTRY_PORTS, FIRST_NODE_PORT, EntryPort, Shape
-from harness.errors import ClusterError, HostError, UsageError
+from harness.cluster.registry import ensure_registry
+from harness.cluster.shapes import Shape
+from harness.errors import ClusterError, UsageError
 from harness.steps import reporter, step
 
 _PORT_TRIES = 3
-_MINIMUM_DISK = 2 * 10**9
-_CERTS = PurePosixPath("/etc/containerd/certs.d")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,20 +174,15 @@ async def _parts(shape: Shape, engine: Engine) -> _Parts:
 async def _create(name: str, shape: Shape, parts: _Parts, lock: FileLock) -> Cluster:
     folder = clusters.folder(name)
     await _remove(name, clusters.load(name), parts.engine, parts.kind)
-    api_port, *host_ports = free_ports(1 + ENTRY_PORTS)
-    ports = [
-        EntryPort(node_port=FIRST_NODE_PORT + index, host_port=port)
-        for index, port in enumerate(host_ports)
-    ]
-    config = _write_files(name, shape, api_port=api_port, ports=ports)
+    plan = blueprint.draw(name, shape)
     record = Record(
         name=name,
         shape=shape.name,
         phase="creating",
         created=datetime.now(UTC),
         nodes=[NodeRecord(name=node, role=role) for node, role in shape.nodes(name)],
-        entry_ports=[EntryPortRecord(**vars(port)) for port in ports],
-        recipe=recipe(shape, parts.image),
+        entry_ports=[EntryPortRecord(**vars(port)) for port in plan.entry_ports],
+        recipe=blueprint.recipe(shape, parts.image),
     )
     record.save()
     try:
@@ -200,7 +190,7 @@ async def _create(name: str, shape: Shape, parts: _Parts, lock: FileLock) -> Clu
             parts.kind,
             parts.engine,
             name=name,
-            config=config,
+            config=plan.config,
             image=parts.image,
             kubeconfig=record.kubeconfig,
             log=folder / "create.log",
@@ -241,71 +231,5 @@ async def _remove(name: str, record: Record | None, engine: Engine, program: Pat
     for kubeconfig in kubeconfigs:
         await kind.delete(program, engine, name=name, kubeconfig=kubeconfig)
     kubeconfigs[0].unlink(missing_ok=True)
-
-
-def _write_files(name: str, shape: Shape, *, api_port: int, ports: Sequence[EntryPort]) -> Path:
-    """Everything that the nodes mount, and the kind config, which is returned."""
-    folder = clusters.folder(name)
-    if ":" in str(folder):
-        raise HostError(
-            f"the engine cannot mount from {folder}: there is a ':' in it",
-            remedy="set HARNESS_HOME to a folder without one",
-        )
-    try:
-        free = shutil.disk_usage(folder).free
-        if free < _MINIMUM_DISK:
-            raise HostError(
-                f"only {free / 1e9:.1f} GB are free in {folder}",
-                remedy=f"free some space: a cluster needs at least {_MINIMUM_DISK / 1e9:.0f} GB",
-            )
-        node, certs = folder / "node", folder / "certs.d"
-        for made in (node, certs):
-            made.mkdir(exist_ok=True)
-        (node / "audit-policy.yaml").write_text(shapes.audit_policy())
-        (node / "resolv.conf").write_text(shapes.resolv_conf(Path("/etc/resolv.conf").read_text()))
-        for path, text in node_files().items():
-            file = certs / PurePosixPath(path).relative_to(_CERTS)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-        config = folder / "kind.yaml"
-        config.write_text(
-            shapes.render(
-                shape,
-                cluster=name,
-                api_port=api_port,
-                entry_ports=ports,
-                node_folder=node,
-                certs_folder=certs,
-                containerd_patches=containerd_patches(),
-            )
-        )
-    except OSError as error:
-        raise HostError(
-            f"cannot write the cluster's files in {folder}: {error}",
-            remedy="see whether the disk is full or the folder belongs to somebody else",
-        ) from error
-    return config
-
-
-def recipe(shape: Shape, image: str) -> str:
-    """Digest of what a cluster is made from, ports aside: another one means it is out of date."""
-    text = shapes.render(
-        shape,
-        cluster="x",
-        api_port=1,
-        entry_ports=[],
-        node_folder=Path("/x"),
-        certs_folder=Path("/x"),
-        containerd_patches=containerd_patches(),
-    )
-    parts = (text, shapes.audit_policy(), image)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on; all different, free at this moment only."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    if record:
+        await asyncio.to_thread(volumes.remove, record, engine)

@@ -93,6 +93,7 @@ def render(
     entry_ports: Sequence[EntryPort],
     node_folder: Path,
     certs_folder: Path,
+    volumes_folder: Path,
     containerd_patches: Sequence[str] = (),
 ) -> str:
     """The kind config as YAML text."""
@@ -110,6 +111,7 @@ def render(
         entry_ports=entry_ports,
         node_folder=str(node_folder),
         certs_folder=str(certs_folder),
+        volumes_folder=str(volumes_folder),
         containerd_patches=containerd_patches,
     )
 

@@ -15,10 +15,10 @@ from rich.text import Text
 
 from harness import doctor as judge
 from harness import faults  # noqa: F401 - importing registers every fault
+from harness.cluster.blueprint import free_ports
 from harness.cluster.condition import observe_all
 from harness.cluster.engine import find_engine
 from harness.cluster.host import HostFacts, host_facts
-from harness.cluster.lifecycle import free_ports
 from harness.cluster.process import output
 from harness.cluster.shapes import ENTRY_PORTS
 from harness.commands.running import out, run

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.cluster import clusters
+from harness.cluster.blueprint import free_ports, recipe
 from harness.cluster.clusters import Record
-from harness.cluster.lifecycle import free_ports, recipe
 from harness.cluster.shapes import SHAPES
 from harness.errors import ClusterError, UsageError
 

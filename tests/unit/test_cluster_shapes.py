@@ -23,6 +23,7 @@ def rendered(name: str, **more: Any) -> dict[str, Any]:
         entry_ports=PORTS,
         node_folder=Path("/state of mine/shop/node"),
         certs_folder=Path("/state of mine/shop/certs.d"),
+        volumes_folder=Path("/state of mine/shop/volumes"),
         **more,
     )
     config: dict[str, Any] = yaml.safe_load(text)
@@ -42,6 +43,7 @@ def test_every_node_mounts_the_files_that_its_config_names(name: str) -> None:
         assert mounts == {
             "/etc/harness": "/state of mine/shop/node",
             "/etc/containerd/certs.d": "/state of mine/shop/certs.d",
+            "/var/lib/harness-volumes": "/state of mine/shop/volumes",
         }
 
 

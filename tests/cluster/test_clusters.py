@@ -1,0 +1,366 @@
+"""A cluster's life on the real engine: what a new cluster can do, and every way it can end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.cluster import children, clusters, condition, kind, shapes
+from harness.cluster.api import Kube
+from harness.cluster.attach import attach
+from harness.cluster.base_image import ensure_base
+from harness.cluster.clusters import Cluster
+from harness.cluster.engine import Engine, ensure_engine
+from harness.cluster.eventually import eventually
+from harness.cluster.images import publish_local_image
+from harness.cluster.leases import cluster_lease, lease_entry_port
+from harness.cluster.lifecycle import down, merge_kubeconfig, up
+from harness.cluster.node_pods import pod_nodes
+from harness.cluster.nodes import NodeCommands, node_commands
+from harness.cluster.registry import ensure_registry
+from harness.errors import ClusterError, UsageError
+
+NAME = f"t{os.getpid()}"
+# A server of one fixed answer with what a plain Debian image has.
+SERVE = (
+    "use IO::Socket::INET; my $s = IO::Socket::INET->new(Listen => 50, LocalPort => 8080, "
+    "ReuseAddr => 1) or die; while (my $c = $s->accept) { sysread($c, my $b, 4096); "
+    'print $c "HTTP/1.0 200 OK\\r\\nContent-Length: 3\\r\\n\\r\\nhi\\n"; close $c }'
+)
+FETCH = 'exec 3<>"/dev/tcp/$0/8080"; printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; tail -n 1 <&3'
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return ensure_engine()
+
+
+@pytest.fixture(scope="module")
+def image(engine: Engine) -> str:
+    """A plain Debian image, where the nodes can pull it."""
+    return str(publish_local_image(engine, ensure_registry(engine), ensure_base(engine)))
+
+
+@pytest.fixture(scope="module")
+def workers(engine: Engine) -> Iterator[Cluster]:
+    """One control plane and three workers, for this module alone."""
+    yield asyncio.run(up(NAME, "workers"))
+    asyncio.run(down(NAME, force=True))
+
+
+def harness(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+async def state_of(name: str, engine: Engine) -> tuple[str, str]:
+    seen = await condition.observe(name, engine)
+    return (seen.state, seen.reason) if seen else ("none", "")
+
+
+async def container_names(name: str, engine: Engine) -> list[str]:
+    return [each.name for each in await kind.containers(engine) if each.cluster == name]
+
+
+def echo(image: str, node_port: int) -> list[dict[str, Any]]:
+    """A server on every node, behind one NodePort."""
+    labels = {"app": "echo"}
+    pod = {
+        "containers": [
+            {"name": "echo", "image": image, "command": ["perl", "-e", SERVE]},
+        ],
+        "tolerations": [{"operator": "Exists"}],
+        "terminationGracePeriodSeconds": 0,
+    }
+    return [
+        {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {"name": "echo"},
+            "spec": {
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": pod},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "echo"},
+            "spec": {
+                "type": "NodePort",
+                "selector": labels,
+                "ports": [{"port": 8080, "nodePort": node_port}],
+            },
+        },
+    ]
+
+
+@pytest.mark.asyncio
+async def test_pods_reach_each_other_dns_and_the_world_reaches_the_entry(
+    workers: Cluster, image: str
+) -> None:
+    async with (
+        Kube.connect(workers.kubeconfig) as kube,
+        lease_entry_port(workers.folder, workers.entry_ports) as port,
+    ):
+        await kube.apply_all(echo(image, port.node_port), "default")
+
+        async def pods() -> list[dict[str, Any]]:
+            found = await kube.list("v1", "Pod", "default", labels="app=echo")
+            return found if len(found) == 4 and all(map(is_ready, found)) else []
+
+        echoes = await eventually(pods, what="four echo pods Ready", within=90)
+        first = echoes[0]["metadata"]["name"]
+        for other in echoes:
+            address = other["status"]["podIP"]
+            got = await kube.exec("default", first, "echo", ["bash", "-c", FETCH, address])
+            assert (got.exit_code, got.stdout) == (0, "hi\n"), (address, got.stderr)
+        for pod in echoes:
+            got = await kube.exec(
+                "default",
+                pod["metadata"]["name"],
+                "echo",
+                ["bash", "-c", FETCH, "echo.default.svc.cluster.local"],
+            )
+            assert got.stdout == "hi\n", (pod["spec"]["nodeName"], got.stderr)
+        answer = await asyncio.to_thread(fetch, port.url)
+        assert answer == b"hi\n"
+        await kube.delete("apps/v1", "DaemonSet", "echo", "default")
+        await kube.delete("v1", "Service", "echo", "default")
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    statuses = pod["status"].get("containerStatuses", [])
+    return bool(statuses) and all(status["ready"] for status in statuses)
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+@pytest.mark.asyncio
+async def test_what_somebody_changed_is_in_the_audit_log(workers: Cluster) -> None:
+    async with Kube.connect(workers.kubeconfig) as kube, node_commands(workers) as nodes:
+        configmap = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "audited"}}
+        await kube.create({**configmap, "data": {"word": "a-secret-word"}}, "default")
+        await kube.patch(
+            "apps/v1",
+            "Deployment",
+            "coredns",
+            "kube-system",
+            {"metadata": {"annotations": {"touched": "by-hand"}}},
+        )
+
+        async def records() -> list[dict[str, Any]]:
+            log = await nodes.run(workers.entry_node.name, ["cat", shapes.AUDIT_LOG])
+            found = [json.loads(line) for line in log.require().text.splitlines()]
+            ours = [each for each in found if "resilience-harness" in each["requestURI"]]
+            return ours if len(ours) >= 2 else []
+
+        made, patched = (await eventually(records, what="two audit records", within=15))[-2:]
+        assert (made["verb"], made["objectRef"]["name"]) == ("create", "audited")
+        assert "requestObject" not in made
+        assert (patched["verb"], patched["user"]["username"]) == ("patch", "kubernetes-admin")
+        assert patched["requestObject"]["metadata"]["annotations"] == {"touched": "by-hand"}
+        await kube.delete("v1", "ConfigMap", "audited", "default")
+
+
+@asynccontextmanager
+async def by_pod(cluster: Cluster, image: str) -> AsyncIterator[NodeCommands]:
+    async with pod_nodes(cluster, image=image) as pods:
+        yield pods
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("back_end", ["container", "pod"])
+async def test_commands_in_a_node(workers: Cluster, image: str, back_end: str) -> None:
+    node = workers.nodes[-1].name
+    through = node_commands(workers) if back_end == "container" else by_pod(workers, image)
+    async with through as nodes:
+        done = await nodes.run(node, ["hostname"])
+        assert (done.code, done.text) == (0, node)
+        done = await nodes.run(node, ["sh", "-c", "echo no >&2; exit 7"])
+        assert (done.code, done.error) == (7, "no")
+        done = await nodes.run(node, ["wc", "-c"], stdin=b"x" * 100_000)
+        assert done.text == "100000"
+        done = await nodes.run(node, ["sleep", "1000"], timeout=0.5)
+        assert done.code == 124
+        done = await nodes.run(node, ["pgrep", "-x", "containerd"])
+        assert done.code == 0
+
+        marker = f"88{os.getpid()}"
+        script = f"echo one; echo two; exec sleep {marker}"
+        async with nodes.lines(node, ["sh", "-c", script]) as lines:
+            assert [await anext(lines), await anext(lines)] == ["one", "two"]
+
+        async def ended() -> bool:
+            found = await nodes.run(node, ["pgrep", "-f", f"sleep {marker}"])
+            return found.code == 1
+
+        await eventually(ended, what="the streamed command ends with its reader", within=10)
+
+
+@pytest.mark.asyncio
+async def test_attaching_by_context_finds_out_whose_cluster_it_is(
+    workers: Cluster, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = await attach("kind-" + NAME, kubeconfig=workers.kubeconfig, engine=engine)
+    assert same == workers
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path))  # where this cluster is not known
+    named = await attach("kind-" + NAME, kubeconfig=workers.kubeconfig)
+    assert (named.owned, named.faults_allowed, named.uid) == (False, True, workers.uid)
+    assert {node.name for node in named.nodes} == {node.name for node in workers.nodes}
+    assert named.entry_node.name == workers.entry_node.name
+    current = await attach(kubeconfig=workers.kubeconfig)
+    with pytest.raises(ClusterError, match="faults are refused on context"):
+        current.require_faults_allowed()
+
+
+@pytest.mark.asyncio
+async def test_up_again_changes_nothing_and_is_quick(workers: Cluster, engine: Engine) -> None:
+    before = await container_names(NAME, engine)
+    began = time.monotonic()
+    process = harness("up", "--cluster", NAME)
+    stdout, stderr = await asyncio.to_thread(process.communicate)
+    assert process.returncode == 0, stderr
+    assert time.monotonic() - began < 4  # 1 s alone; the machine is shared
+    assert f"export KUBECONFIG={workers.kubeconfig}" in stdout
+    assert await container_names(NAME, engine) == before
+    assert await up(NAME) == workers
+    with pytest.raises(UsageError, match="up with shape workers, not single"):
+        await up(NAME, "single")
+
+
+@pytest.mark.asyncio
+async def test_the_users_kubeconfig_is_written_only_when_asked_and_cleaned_by_down(
+    workers: Cluster, engine: Engine, tmp_path: Path
+) -> None:
+    name = f"{NAME}-merge"
+    theirs = tmp_path / "config"
+    theirs.write_text(
+        yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "mine", "cluster": {"server": "https://example.test"}}],
+                "contexts": [{"name": "mine", "context": {"cluster": "mine", "user": "me"}}],
+                "current-context": "mine",
+                "users": [{"name": "me", "user": {"token": "t"}}],
+            }
+        )
+    )
+    before = theirs.read_bytes()
+    cluster = await up(name)
+    assert theirs.read_bytes() == before
+    await merge_kubeconfig(cluster, theirs)
+    contexts = [each["name"] for each in yaml.safe_load(theirs.read_text())["contexts"]]
+    assert contexts == ["mine", f"kind-{name}"]
+    await container_dies(cluster, engine)
+    rebuilt = await up(name)
+    assert rebuilt.uid != cluster.uid
+    assert await down(name)
+    contexts = [each["name"] for each in yaml.safe_load(theirs.read_text())["contexts"]]
+    assert contexts == ["mine"]
+    assert not clusters.folder(name).exists()
+    assert not await down(name)
+
+
+async def container_dies(cluster: Cluster, engine: Engine) -> None:
+    """What a stopped engine leaves: nodes that have exited."""
+    await engine.adocker("kill", *(node.name for node in cluster.nodes))
+    assert await state_of(cluster.name, engine) == ("stopped", "the container engine was restarted")
+
+
+@pytest.mark.asyncio
+async def test_a_cluster_in_use_is_not_taken_away(workers: Cluster) -> None:
+    async with cluster_lease(workers.folder, purpose="a trial"):
+        with pytest.raises(ClusterError, match=r"in use by pid .* for a trial"):
+            await down(NAME)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_a_signal_during_up_leaves_nothing(
+    engine: Engine, number: signal.Signals, code: int
+) -> None:
+    name = f"{NAME}-stop"
+    process = harness("up", "--cluster", name)
+    await until_containers(name, engine)
+    process.send_signal(number)
+    _, stderr = await asyncio.to_thread(process.communicate)
+    assert process.returncode == code, stderr
+    assert await container_names(name, engine) == []
+    assert await state_of(name, engine) == ("none", "")
+
+
+@pytest.mark.asyncio
+async def test_up_after_a_killed_up_rebuilds(engine: Engine) -> None:
+    name = f"{NAME}-kill"
+    process = harness("up", "--cluster", name)
+    await until_containers(name, engine)
+    process.kill()
+    await asyncio.to_thread(process.communicate)
+    # kind itself lives on and holds the lock; then the half-made cluster is seen for what it is.
+    assert (await state_of(name, engine))[0] in ("creating", "broken")
+    again = harness("up", "--cluster", name)
+    _, stderr = await asyncio.to_thread(again.communicate)
+    assert again.returncode == 0, stderr
+    assert "the process that made it ended before it was ready" in stderr
+    assert await state_of(name, engine) == ("running", "")
+    await down(name)
+
+
+async def until_containers(name: str, engine: Engine) -> None:
+    async def there() -> bool:
+        return bool(await container_names(name, engine))
+
+    await eventually(there, what=f"containers of {name}", within=60)
+
+
+@pytest.mark.asyncio
+async def test_a_cluster_of_somebody_else_is_foreign_and_left_alone(engine: Engine) -> None:
+    name = f"{NAME}-foreign"
+    labels = ["--label", f"io.x-k8s.kind.cluster={name}"]
+    await children.run(
+        ["docker", "create", "--name", name, *labels, ensure_base(engine), "true"], env=engine.env
+    )
+    try:
+        assert (await state_of(name, engine))[0] == "foreign"
+        for change in (up(name), down(name)):
+            with pytest.raises(UsageError, match=r"did not make|not made by the harness"):
+                await change
+        assert await container_names(name, engine) == [name]
+    finally:
+        await engine.adocker("rm", name)
+
+
+@pytest.mark.asyncio
+async def test_three_control_planes_have_three_etcd_members(engine: Engine) -> None:
+    name = f"{NAME}-ha"
+    cluster = await up(name, "ha")
+    try:
+        assert len(cluster.control_planes) == 3
+        async with Kube.connect(cluster.kubeconfig) as kube:
+            etcds = await kube.list("v1", "Pod", "kube-system", labels="component=etcd")
+            assert {pod["spec"]["nodeName"] for pod in etcds} == {n.name for n in cluster.nodes}
+    finally:
+        await down(name)
