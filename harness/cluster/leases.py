@@ -164,6 +164,24 @@ async def lifecycle_lock(
         lock.release()
 
 
+@asynccontextmanager
+async def addon_lock(
+    folder: Path, name: str, *, tell: Callable[[str], None] = _say
+) -> AsyncIterator[FileLock]:
+    """Held by the one process that installs or removes the add-on of that name; others wait."""
+    waiting = _Waiting(
+        f"another process that installs or removes add-on {name} in {folder.name}",
+        list,
+        wait=None,
+        tell=tell,
+    )
+    lock = await waiting.lock(folder / f"addon-{name}", exclusive=True)
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
 def being_changed(folder: Path) -> bool:
     """True while a living process creates, rebuilds or deletes the cluster."""
     file = folder / "lifecycle"

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -50,7 +49,7 @@ func main() {
 	flag.StringVar(&o.socket, "socket", "/csi/csi.sock", "socket of the CSI services")
 	flag.StringVar(&o.root, "volumes", "/var/lib/harness-volumes", "folder that every node sees")
 	flag.StringVar(&o.listen, "listen", ":9808", "address of /calls, /faults, /metrics and /healthz")
-	flag.StringVar(&o.faults, "faults", "", "namespace/name of the ConfigMap with faults; empty for none")
+	flag.StringVar(&o.faults, "faults", "", "namespace of the ConfigMaps that are faults; empty for none")
 	flag.BoolVar(&o.provision, "provision", false, "make volumes for claims (with --controller)")
 	flag.StringVar(&o.register, "register", "", "the kubelet's plugin registration folder (with --node)")
 	flag.StringVar(&o.kubelet, "kubelet-socket", "", "--socket as the kubelet sees it (with --register)")
@@ -89,9 +88,8 @@ func run(parent context.Context, o options) error {
 		}
 	}
 	if o.faults != "" {
-		namespace, name, _ := strings.Cut(o.faults, "/")
 		// Before the first call is taken: a restarted driver must not let held calls through.
-		if err := watcher.Run(ctx, client, namespace, name); err != nil {
+		if err := watcher.Run(ctx, client, o.faults); err != nil {
 			return err
 		}
 	}

@@ -8,15 +8,16 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"resilience-harness.dev/csi/faults"
 )
 
-// FaultView is what the driver knows of its faults: the version of the ConfigMap that it has read,
-// the faults in force, and entries that could not be understood (id: error).
+// FaultView is what the driver knows of its faults: those in force, and the ConfigMaps that could
+// not be understood (name: error).
 type FaultView struct {
-	Instance        string            `json:"instance"`
-	ResourceVersion string            `json:"resourceVersion"`
-	Active          any               `json:"active"`
-	Malformed       map[string]string `json:"malformed"`
+	Instance  string            `json:"instance"`
+	Active    []faults.Fault    `json:"active"`
+	Malformed map[string]string `json:"malformed"`
 }
 
 // Handler serves /calls?since=N, /faults, /metrics and /healthz.

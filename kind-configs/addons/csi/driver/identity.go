@@ -12,7 +12,7 @@ import (
 // Name is the driver's name: what a StorageClass, a CSIDriver and a PersistentVolume call it.
 const Name = "csi.resilience-harness.dev"
 
-// Version goes with the contract of the fault ConfigMap and of /calls.
+// Version goes with the contract of faults and of /calls.
 const Version = "1.0.0"
 
 // Identity answers who the driver is.

@@ -4,12 +4,9 @@
 package faults
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -41,31 +38,19 @@ type Target struct {
 	Claim          string    `json:"claim,omitempty"`
 }
 
-// Fault is one entry of the ConfigMap. An empty Claim, Volume or Node matches every one.
+// Fault is the content of one ConfigMap; ID is its name. An empty Claim, Volume or Node matches
+// every one.
 type Fault struct {
-	ID             string
-	ClaimNamespace string
-	Claim          string
-	Volume         string
-	Node           string
-	Operation      Operation
-	Delay          time.Duration
-	Refuse         string
-	Code           codes.Code
-	Expires        time.Time
-}
-
-// entry is Fault as it is written; unknown fields are refused, so that a typing error is seen.
-type entry struct {
-	ClaimNamespace string     `json:"claimNamespace,omitempty"`
-	Claim          string     `json:"claim,omitempty"`
-	Volume         string     `json:"volume,omitempty"`
-	Node           string     `json:"node,omitempty"`
-	Operation      Operation  `json:"operation"`
-	Delay          string     `json:"delay,omitempty"`
-	Refuse         string     `json:"refuse,omitempty"`
-	Code           string     `json:"code,omitempty"`
-	Expires        *time.Time `json:"expires"`
+	ID             string        `json:"id"`
+	ClaimNamespace string        `json:"claimNamespace,omitempty"`
+	Claim          string        `json:"claim,omitempty"`
+	Volume         string        `json:"volume,omitempty"`
+	Node           string        `json:"node,omitempty"`
+	Operation      Operation     `json:"operation"`
+	Delay          time.Duration `json:"delayNanoseconds,omitempty"`
+	Refuse         string        `json:"refuse,omitempty"`
+	Code           codes.Code    `json:"code,omitempty"`
+	Expires        time.Time     `json:"expires"`
 }
 
 // refusals are the codes that a driver may refuse with; the first is used when none is named.
@@ -74,68 +59,68 @@ var refusals = []codes.Code{
 	codes.ResourceExhausted, codes.DeadlineExceeded,
 }
 
-// Parse reads one entry. Every mistake is an error: a fault that is half understood would be one
-// that does something else than was asked.
-func Parse(id, text string) (Fault, error) {
-	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
-	decoder.DisallowUnknownFields()
-	var e entry
-	if err := decoder.Decode(&e); err != nil {
-		return Fault{}, err
-	}
-	f := Fault{
-		ID: id, ClaimNamespace: e.ClaimNamespace, Claim: e.Claim, Volume: e.Volume, Node: e.Node,
-		Operation: e.Operation, Refuse: e.Refuse, Code: refusals[0],
-	}
-	if f.ClaimNamespace == "" && f.Volume == "" {
-		return Fault{}, errors.New("neither claimNamespace nor volume is given: the fault would hit every volume")
-	}
-	if f.Claim != "" && f.ClaimNamespace == "" {
-		return Fault{}, errors.New("claim needs claimNamespace")
-	}
-	if !slices.Contains(operations, f.Operation) {
-		return Fault{}, fmt.Errorf("operation %q is none of %v", f.Operation, operations)
-	}
-	if e.Delay != "" {
-		delay, err := time.ParseDuration(e.Delay)
-		if err != nil || delay <= 0 {
-			return Fault{}, fmt.Errorf("delay %q is not a positive duration such as 30s", e.Delay)
+// Parse reads the data of a ConfigMap. Every mistake is an error: a fault that is half understood
+// would do something else than was asked.
+func Parse(id string, data map[string]string) (Fault, error) {
+	f := Fault{ID: id, Code: refusals[0]}
+	for key, text := range data {
+		var err error
+		switch key {
+		case "claimNamespace":
+			f.ClaimNamespace = text
+		case "claim":
+			f.Claim = text
+		case "volume":
+			f.Volume = text
+		case "node":
+			f.Node = text
+		case "operation":
+			f.Operation = Operation(text)
+		case "refuse":
+			f.Refuse = text
+		case "delay":
+			f.Delay, err = time.ParseDuration(text)
+			if err != nil || f.Delay <= 0 {
+				err = fmt.Errorf("delay %q is not a positive duration such as 30s", text)
+			}
+		case "code":
+			f.Code, err = refusal(text)
+		case "expires":
+			if f.Expires, err = time.Parse(time.RFC3339, text); err != nil {
+				err = fmt.Errorf("expires %q is not a time such as 2030-01-31T12:00:00Z", text)
+			}
+		default:
+			err = fmt.Errorf("%q is no field of a fault", key)
 		}
-		f.Delay = delay
-	}
-	if f.Delay == 0 && f.Refuse == "" {
-		return Fault{}, errors.New("neither delay nor refuse is given: the fault would do nothing")
-	}
-	if e.Code != "" {
-		index := slices.IndexFunc(refusals, func(c codes.Code) bool { return strings.EqualFold(c.String(), e.Code) })
-		if index < 0 {
-			return Fault{}, fmt.Errorf("code %q is none of %v", e.Code, refusals)
+		if err != nil {
+			return Fault{}, err
 		}
-		f.Code = refusals[index]
 	}
-	if e.Expires == nil {
-		return Fault{}, errors.New("expires is missing: a fault must end by itself")
-	}
-	f.Expires = *e.Expires
-	return f, nil
+	return f, f.check()
 }
 
-// MarshalJSON writes the fault as it was asked, with its id.
-func (f Fault) MarshalJSON() ([]byte, error) {
-	e := struct {
-		ID string `json:"id"`
-		entry
-	}{ID: f.ID, entry: entry{
-		ClaimNamespace: f.ClaimNamespace, Claim: f.Claim, Volume: f.Volume, Node: f.Node,
-		Operation: f.Operation, Refuse: f.Refuse, Expires: &f.Expires,
-	}}
-	if f.Delay > 0 {
-		e.Delay = f.Delay.String()
+func (f Fault) check() error {
+	switch {
+	case f.ClaimNamespace == "" && f.Volume == "":
+		return errors.New("neither claimNamespace nor volume is given: the fault would hit every volume")
+	case f.Claim != "" && f.ClaimNamespace == "":
+		return errors.New("claim needs claimNamespace")
+	case !slices.Contains(operations, f.Operation):
+		return fmt.Errorf("operation %q is none of %v", f.Operation, operations)
+	case f.Delay == 0 && f.Refuse == "":
+		return errors.New("neither delay nor refuse is given: the fault would do nothing")
+	case f.Expires.IsZero():
+		return errors.New("expires is missing: a fault must end by itself")
 	}
-	if f.Refuse != "" {
-		e.Code = f.Code.String()
+	return nil
+}
+
+func refusal(text string) (codes.Code, error) {
+	index := slices.IndexFunc(refusals, func(c codes.Code) bool { return c.String() == text })
+	if index < 0 {
+		return 0, fmt.Errorf("code %q is none of %v", text, refusals)
 	}
-	return json.Marshal(e)
+	return refusals[index], nil
 }
 
 // hits tells whether the fault is about this call.

@@ -1,4 +1,4 @@
-// Package kube joins the driver to a cluster: it reads faults from a ConfigMap, makes
+// Package kube joins the driver to a cluster: it reads faults from ConfigMaps, makes
 // PersistentVolumes for claims and registers the node plugin with the kubelet.
 package kube
 
@@ -9,7 +9,8 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/fields"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
@@ -17,12 +18,14 @@ import (
 	"resilience-harness.dev/csi/faults"
 )
 
-// Watcher keeps a gate as the ConfigMap says. Without the API server the last known faults stay in
+// FaultLabel marks the ConfigMaps that are faults.
+const FaultLabel = "resilience-harness/csi-fault"
+
+// Watcher keeps a gate as the ConfigMaps say. Without the API server the last known faults stay in
 // force until they expire.
 type Watcher struct {
 	gate      *faults.Gate
 	mu        sync.Mutex
-	version   string
 	malformed map[string]string
 }
 
@@ -35,37 +38,39 @@ func NewWatcher(gate *faults.Gate) *Watcher {
 func (w *Watcher) View() calls.FaultView {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return calls.FaultView{ResourceVersion: w.version, Active: w.gate.Active(), Malformed: w.malformed}
+	return calls.FaultView{Active: w.gate.Active(), Malformed: w.malformed}
 }
 
-// Run watches until the context ends; it returns once the first list has arrived.
-func (w *Watcher) Run(ctx context.Context, client kubernetes.Interface, namespace, name string) error {
-	source := cache.NewListWatchFromClient(
-		client.CoreV1().RESTClient(), "configmaps", namespace, fields.OneTermEqualSelector("metadata.name", name))
-	_, informer := cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: source,
-		ObjectType:    &corev1.ConfigMap{},
-		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(object any) { w.read(object.(*corev1.ConfigMap)) },
-			UpdateFunc: func(_, object any) { w.read(object.(*corev1.ConfigMap)) },
-			DeleteFunc: func(any) { w.read(&corev1.ConfigMap{}) },
-		},
+// Run watches until the context ends; it returns once the faults of now are in force.
+func (w *Watcher) Run(ctx context.Context, client kubernetes.Interface, namespace string) error {
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(namespace),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = FaultLabel + "=true" }))
+	informer := factory.Core().V1().ConfigMaps().Informer()
+	read := func() { w.read(informer.GetStore().List()) }
+	handler, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { read() },
+		UpdateFunc: func(any, any) { read() },
+		DeleteFunc: func(any) { read() },
 	})
-	go informer.RunWithContext(ctx)
-	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
-		return fmt.Errorf("ConfigMap %s/%s was not read: %w", namespace, name, ctx.Err())
+	if err != nil {
+		return err
+	}
+	factory.StartWithContext(ctx)
+	if !cache.WaitForCacheSync(ctx.Done(), handler.HasSynced) {
+		return fmt.Errorf("the faults in %s were not read: %w", namespace, ctx.Err())
 	}
 	return nil
 }
 
-// read takes each entry on its own: one that cannot be understood is shown, and the others count.
-func (w *Watcher) read(config *corev1.ConfigMap) {
+// read takes each ConfigMap on its own: one that cannot be understood is shown, the others count.
+func (w *Watcher) read(objects []any) {
 	found, malformed := []faults.Fault{}, map[string]string{}
-	for id, text := range config.Data {
-		fault, err := faults.Parse(id, text)
+	for _, object := range objects {
+		config := object.(*corev1.ConfigMap)
+		fault, err := faults.Parse(config.Name, config.Data)
 		if err != nil {
-			malformed[id] = err.Error()
-			slog.Error("a fault cannot be understood", "id", id, "error", err)
+			malformed[config.Name] = err.Error()
+			slog.Error("a fault cannot be understood", "configmap", config.Name, "error", err)
 			continue
 		}
 		found = append(found, fault)
@@ -73,5 +78,5 @@ func (w *Watcher) read(config *corev1.ConfigMap) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.gate.Set(found)
-	w.version, w.malformed = config.ResourceVersion, malformed
+	w.malformed = malformed
 }
