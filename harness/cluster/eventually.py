@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, overload
 
-from harness.cluster.wire import ApiError
+from harness.cluster.answers import ApiError
 from harness.errors import ClusterError, WaitTimeout
 
 T = TypeVar("T")

@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp
 import orjson
 
-from harness.cluster.wire import Answer, Wire, error_of
+from harness.cluster.answers import Answer, error_of
+from harness.cluster.wire import Wire
 from harness.errors import ClusterError
 
 _STDIN, _STDOUT, _STDERR, _ERROR, _CLOSE = 0, 1, 2, 3, 255

@@ -16,9 +16,11 @@ from typing import Any, Literal
 
 import orjson
 
-from harness.cluster.api import ApiError, Kube, Obj, UnreachableError, selectors
+from harness.cluster.answers import Answer, ApiError, UnreachableError, error_of
+from harness.cluster.api import Kube, Obj
+from harness.cluster.objects import selectors
 from harness.cluster.scope import background
-from harness.cluster.wire import Answer, Stream, error_of
+from harness.cluster.wire import Stream
 
 Verb = Literal["ADDED", "MODIFIED", "DELETED"]
 _Difference = tuple[Verb, Obj]

@@ -1,7 +1,7 @@
 """HTTP to one API server: TLS and credentials from a kubeconfig, bounded retries, typed errors.
 
-Here lives what every request has in common. What the paths mean (kinds, verbs, subresources) is
-in `api.py`; which path a kind has is in `discovery.py`.
+Here lives what every request has in common. What an answer means is in `answers.py`, what the
+paths mean (kinds, verbs, subresources) in `api.py`, which path a kind has in `discovery.py`.
 """
 
 from __future__ import annotations
@@ -10,122 +10,20 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 import tenacity
 
+from harness.cluster.answers import Answer, ApiError, UnreachableError, error_of
 from harness.errors import ClusterError, UsageError
-
-Stage = Literal["authentication", "authorization", "admission", "validation", "store"]
 
 # Of one request: the API server's own limit for non-watch requests is 60 s.
 REQUEST_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
-
-_REMEDY: dict[Stage, str] = {
-    "authentication": "The credential in the kubeconfig is not accepted; write the kubeconfig anew"
-    " (`harness up` does) or name another context.",
-    "authorization": "The user of this kubeconfig lacks the permission named above; grant it or"
-    " use a context that has it.",
-    "admission": "A rule of the cluster (quota, Pod Security, webhook, policy) refused this; change"
-    " the manifest so that it complies, or the rule.",
-    "validation": "Correct the named field of the manifest.",
-    "store": "The API server or its store could not do it; see its state with `harness status`,"
-    " and whether a fault is active.",
-}
-
-
-class UnreachableError(ClusterError):
-    """No answer from the API server: refused, reset, timed out."""
-
-
-class ApiError(ClusterError):
-    """The API server answered with an error.
-
-    `status` is the HTTP code, `reason` Kubernetes' machine word (`NotFound`, `Forbidden`...; may
-    be empty), `detail` the server's own text, `stage` where on the apply path the request died,
-    `body` the Status object as received (empty if the answer was not one).
-    """
-
-    def __init__(
-        self,
-        *,
-        status: int,
-        reason: str,
-        detail: str,
-        request: str,
-        body: Mapping[str, Any],
-        retry_after: float | None = None,
-    ) -> None:
-        self.status = status
-        self.reason = reason
-        self.detail = detail
-        self.stage: Stage = stage_of(status, detail)
-        self.body = body
-        self.retry_after = retry_after
-        super().__init__(
-            f"{request}: {status} {reason} at {self.stage}: {detail}", remedy=_REMEDY[self.stage]
-        )
-
-    @property
-    def not_found(self) -> bool:
-        return self.status == 404
-
-    @property
-    def conflict(self) -> bool:
-        return self.status == 409
-
-    @property
-    def gone(self) -> bool:
-        """The asked resourceVersion is no longer in the watch cache or the store."""
-        return self.status == 410
-
-
-def stage_of(status: int, detail: str) -> Stage:
-    """Where on the apply path a request with this answer died.
-
-    The code alone does not tell: 403 is RBAC as well as quota, 422 schema as well as policy, 500
-    a broken store as well as a webhook that cannot be called.
-    """
-    admission = (
-        "admission webhook",
-        "failed calling webhook",
-        "ValidatingAdmissionPolicy",
-        "violates PodSecurity",
-        "exceeded quota",
-        "failed quota",
-        "disruption budget",
-    )
-    if status == 401:
-        return "authentication"
-    if any(words in detail for words in admission):
-        return "admission"
-    if status == 403:
-        return "authorization" if " cannot " in detail else "admission"
-    if status in (400, 405, 406, 413, 415, 422):
-        return "validation"
-    return "store"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """An HTTP answer taken as it is, whatever its status."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def text(self) -> str:
-        return self.body.decode("utf-8", errors="replace")
-
-    def json(self) -> Any:
-        return orjson.loads(self.body)
 
 
 class Wire:
@@ -268,24 +166,6 @@ class Stream:
             if not line:
                 return
             yield line
-
-
-def error_of(request: str, answer: Answer) -> ApiError:
-    """The typed error of an answer; understands Status objects and plain text."""
-    try:
-        parsed = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        parsed = None
-    body: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
-    retry_after = answer.headers.get("Retry-After", "")
-    return ApiError(
-        status=answer.status,
-        reason=str(body.get("reason") or ""),
-        detail=str(body.get("message") or answer.text.strip()[:1000] or "no text"),
-        request=request,
-        body=body,
-        retry_after=float(retry_after) if retry_after.isdigit() else None,
-    )
 
 
 def _encode(body: Any) -> bytes:

@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 from fake_apiserver import config_map, fake_apiserver, status
 
+from harness.cluster.answers import stage_of
 from harness.cluster.api import ApiError, Kube, UnreachableError
 from harness.cluster.execute import exit_code_of
-from harness.cluster.wire import stage_of
 from harness.errors import ClusterError, ManifestError, UsageError
 
 ITEM = "/api/v1/namespaces/ns/configmaps/a"

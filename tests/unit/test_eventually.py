@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.cluster.answers import ApiError, UnreachableError
 from harness.cluster.eventually import eventually
-from harness.cluster.wire import ApiError, UnreachableError
 from harness.errors import WaitTimeout
 
 pytestmark = pytest.mark.asyncio
