@@ -19,7 +19,7 @@ import (
 const (
 	cniDir  = "/etc/cni/net.d"
 	resync  = 5 * time.Second
-	backoff = time.Second
+	backoff = 250 * time.Millisecond
 )
 
 func main() {

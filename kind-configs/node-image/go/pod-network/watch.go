@@ -35,7 +35,7 @@ func inCluster() (*API, error) {
 	address := net.JoinHostPort(os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT"))
 	transport := &http.Transport{
 		TLSClientConfig:       &tls.Config{RootCAs: pool},
-		DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:           (&net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}).DialContext,
 		ResponseHeaderTimeout: 30 * time.Second,
 	}
 	return &API{base: "https://" + address, client: &http.Client{Transport: transport}}, nil
