@@ -279,7 +279,8 @@ class Objects:
             found = await self.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", name)
             conditions = (found.get("status") or {}).get("conditions") or []
             state = {condition["type"]: condition["status"] for condition in conditions}
-            assert state.get("Established") == "True", conditions
+            if state.get("Established") != "True":
+                raise AssertionError(f"not established: {conditions}")
             # Served a moment later than established.
             await self.discovery.refresh()
             return kind in {(each.api_version, each.kind) for each in await self.discovery.all()}
