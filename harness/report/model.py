@@ -12,8 +12,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-REPORT_SCHEMA = 1
-
 Verdict = Literal["survived", "failed", "inconclusive"]
 Outcome = Literal["as expected", "wrong verdict", "wrong reason", "inconclusive"]
 Judged = Literal["outcome", "verdict"]
@@ -187,7 +185,7 @@ class Run(Model):
 class Report(Model):
     """The whole of `report.json`."""
 
-    schema_: Literal[1] = Field(default=REPORT_SCHEMA, alias="schema")
+    schema_: Literal[1] = Field(default=1, alias="schema")
     headline: str
     run: Run
     trials: list[Trial]

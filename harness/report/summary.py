@@ -115,11 +115,11 @@ def _fields(trial: Trial, comparison: Comparison | None) -> Text:
 
 def short_path(path: str) -> str:
     """A field path without what every pod template has in front: `livenessProbe.httpGet.path`."""
-    for prefix in (".spec.template.spec.containers[", ".spec.template.spec."):
-        if path.startswith(prefix):
-            rest = path.removeprefix(prefix)
-            return rest.partition("].")[2] or rest if prefix.endswith("[") else rest
-    return path.lstrip(".")
+    rest = path.removeprefix(".spec.template.spec.")
+    if rest.startswith("containers["):
+        name, _, rest = rest.removeprefix("containers[").partition("]")
+        return rest.lstrip(".") or f"container {name}"
+    return rest.lstrip(".")
 
 
 def _value(value: Any) -> str:

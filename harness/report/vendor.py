@@ -22,7 +22,7 @@ FILES = {
 
 
 def refresh(version: str = VERSION) -> list[Path]:
-    """Fetch a version with `npm pack`, which checks the registry's integrity hash, and unpack it."""
+    """Fetch a version with `npm pack`, which checks its integrity, and unpack it."""
     written = []
     with tempfile.TemporaryDirectory() as scratch:
         subprocess.run(

@@ -567,7 +567,7 @@ class Play:
 
     def _measurements(self) -> Iterator[Entry]:
         t = self.edges["control"][0] + 0.5
-        while t < self.healed:
+        while t + LATENCY_S + 0.2 < self.edges["heal"][0]:
             felt = self.slow(t)
             took = 0.004 + self.random.random() * 0.004
             if felt:
@@ -584,6 +584,18 @@ class Play:
                 },
             )
             t += max(2.0, took + 0.5)
+        # Healing ends when the fault is no longer felt.
+        yield (
+            self.healed - 0.05,
+            "measurement",
+            {
+                "fault": 0,
+                "felt": False,
+                "asked": {"seconds_at_least": LATENCY_S, "bytes": 1},
+                "achieved": {"seconds": 0.005, "ok": True, "error": ""},
+                "note": f"an exchange took 0.005 s, asked at least {LATENCY_S:g} s",
+            },
+        )
 
 
 _LOG = """\

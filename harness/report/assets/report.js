@@ -169,7 +169,7 @@
       if (o) o.output.textContent = u.cursor.left < 0 || at == null ? "" : o.text(u.data[i + 1][at], at);
     });
     const u = new uPlot({
-      width: holder.clientWidth, height, padding: [6, 10, last ? 0 : 4, 0], legend: {show: false},
+      width: trial.width, height, padding: [6, 10, last ? 0 : 4, 0], legend: {show: false},
       scales: {x: {time: false, auto: false, range: () => group.range}, y},
       cursor: {
         y: false, sync: {key: group.sync.key, setSeries: false},
@@ -409,6 +409,10 @@
   // -- start -------------------------------------------------------------------------------
   function build(group, trial) {
     trial.charts = [];
+    // Measured once: asking after each chart would lay the whole page out again each time.
+    const probe = trial.box.appendChild(element("div"));
+    trial.width = probe.clientWidth;
+    probe.remove();
     for (const part of [phases, latency, success, ready, restarts, memory, measured, events]) part(group, trial);
     new ResizeObserver(() => {
       for (const [u, holder] of trial.charts)
