@@ -23,6 +23,7 @@ COMMANDS = (
     "setup",
     "demo",
     "run",
+    "init",
     "list",
     "judge",
     "report",

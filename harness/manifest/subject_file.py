@@ -90,13 +90,14 @@ class Role(_Table):
     """One line of `[roles]`: an object, or a table with what a real exchange with it needs.
 
     `ref` is the object, `protocol` what is spoken behind a Service's port (guessed from the port
-    where absent), `secret` the Secret with the credentials and `*_key` its keys, `dbname` the
-    database, `path` what an HTTP dependency is asked for.
+    where absent), `secret` the Secret with the credentials and `*_key` its keys (`user` where the
+    name is no secret), `dbname` the database, `path` what an HTTP dependency is asked for.
     """
 
     ref: RefText
     protocol: Protocol | None = None
     secret: str | None = None
+    user: str | None = None
     user_key: str = "username"
     password_key: str = "password"
     dbname: str | None = None

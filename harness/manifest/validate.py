@@ -241,7 +241,8 @@ def _secret(objects: Sequence[Object], role: Role) -> Iterator[tuple[str, str]]:
         yield f"the manifests have no Secret/{role.secret}", "correct secret, or leave it out"
         return
     keys = {**(secret.get("data") or {}), **(secret.get("stringData") or {})}
-    missing = [key for key in (role.user_key, role.password_key) if key not in keys]
+    wanted = [role.password_key] if role.user else [role.user_key, role.password_key]
+    missing = [key for key in wanted if key not in keys]
     if missing:
         known = ", ".join(sorted(keys)) or "none"
         yield (
