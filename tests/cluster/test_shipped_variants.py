@@ -1,0 +1,83 @@
+"""Every shipped variant through the whole manifest path: kustomize, checks, scaling, isolation,
+proxy, checks again. No cluster is needed, but the kubectl of the node image is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import catalog, paths
+from harness.catalog import Found
+from harness.cluster import toolchain
+from harness.cluster.engine import ensure_engine
+from harness.cluster.node_image import node_image
+from harness.cluster.render import render
+from harness.cluster.supply import KUBERNETES_VERSION
+from harness.manifest.diff import diff
+from harness.manifest.exposure import liveness_kills
+from harness.manifest.facts import facts
+from harness.manifest.interpose import Interposed, interpose
+from harness.manifest.isolation import isolate
+from harness.manifest.objects import Object, pods_of_role
+from harness.manifest.scale import good_factors, scale
+from harness.manifest.validate import check, problems
+
+pytestmark = pytest.mark.asyncio
+
+SHIPPED = catalog.discover(paths.data("scenarios"))
+
+
+@pytest.fixture(scope="module")
+def kubectl() -> Path:
+    engine = ensure_engine()
+    return toolchain.kubectl(engine, node_image(engine))
+
+
+async def variants_of(found: Found, kubectl: Path) -> dict[str, list[Object]]:
+    subject = catalog.sample_subject(found.scenario.subject)
+    return {
+        name: (
+            await render(subject.subject.manifests, variant=found.component(name), kubectl=kubectl)
+        ).objects
+        for name in found.scenario.variants
+    }
+
+
+@pytest.mark.parametrize("found", SHIPPED, ids=lambda found: found.slug)
+async def test_every_variant_can_be_run(found: Found, kubectl: Path) -> None:
+    subject = catalog.sample_subject(found.scenario.subject)
+    variants = await variants_of(found, kubectl)
+    factor = found.scenario.scale
+    assert factor in good_factors(*variants.values())
+    for objects in variants.values():
+        check(objects, version=KUBERNETES_VERSION, roles=subject.roles)
+        scaled = scale(objects, factor).objects
+        own = isolate(scaled, trial="t1a2b3", default_namespace=subject.subject.namespace)
+        assert own.why == ()
+        assert problems(own.objects, version=KUBERNETES_VERSION, roles=subject.roles) == []
+        assert facts(own.objects, subject.roles, scale=factor).role("workload").replicas > 0
+        database = subject.role("database").ref
+        proxied = interpose(own.objects, database, labels={"resilience-harness.dev/x": "y"})
+        assert isinstance(proxied, Interposed)
+        assert problems(proxied.objects, version=KUBERNETES_VERSION) == []
+
+
+@pytest.mark.parametrize("found", SHIPPED, ids=lambda found: found.slug)
+async def test_variants_differ_from_each_other(found: Found, kubectl: Path) -> None:
+    variants = list((await variants_of(found, kubectl)).values())
+    for index, one in enumerate(variants):
+        for other in variants[index + 1 :]:
+            assert diff(one, other), "two variants are the same: does a patch match nothing?"
+
+
+async def test_scaling_shortens_what_the_verdict_waits_for(kubectl: Path) -> None:
+    found = next(each for each in SHIPPED if each.slug == "liveness-checks-database")
+    workload = catalog.sample_subject("checkout").role("workload").ref
+    fragile = (await variants_of(found, kubectl))["fragile"]
+    (slow,) = pods_of_role(fragile, workload)
+    (fast,) = pods_of_role(scale(fragile, found.scenario.scale).objects, workload)
+    before, after = liveness_kills(slow), liveness_kills(fast)
+    assert before is not None
+    assert after is not None
+    assert (before.seconds - 1) / found.scenario.scale == after.seconds - 1
