@@ -7,7 +7,6 @@ browser and not only intended. `assets/report.js` draws the timelines from the e
 
 from __future__ import annotations
 
-import itertools
 import json
 from datetime import UTC, datetime
 from functools import cache
@@ -32,11 +31,10 @@ MARKS = {"survived": "✓", "failed": "✕", "inconclusive": "?"}
 def render(source: Source) -> str:
     """The whole page."""
     report = source.report
-    sections = []
-    index = itertools.count()
-    for slug, group in itertools.groupby(source.trials, key=lambda t: t.report.slug):
-        trials = [(next(index), t) for t in group]
-        sections.append(_section(slug, trials, report.comparisons))
+    groups: dict[str, list[tuple[int, TrialSource]]] = {}
+    for number, trial in enumerate(source.trials):
+        groups.setdefault(trial.report.slug, []).append((number, trial))
+    sections = [_section(slug, trials, report.comparisons) for slug, trials in groups.items()]
     return (
         _environment()
         .get_template("report.html.j2")

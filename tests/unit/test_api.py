@@ -35,6 +35,7 @@ ITEM = "/api/v1/namespaces/ns/configmaps/a"
         (429, "Cannot evict pod as it would violate the pod's disruption budget.", "admission"),
         (422, 'Deployment.apps "a" is invalid: spec.replicas: Invalid value: -1', "validation"),
         (400, 'strict decoding error: unknown field "spec.replica"', "validation"),
+        (500, "failed to create typed patch object (/a): .spec.replica: no field", "validation"),
         (500, "etcdserver: request timed out", "store"),
         (429, "too many requests, please try again later", "store"),
         (504, "Timeout: request did not complete within the allotted timeout", "store"),
@@ -208,12 +209,18 @@ class TestRetries:
             assert caught.value.stage == "admission"
             assert len([r for r in server.requests if r.path == path]) == 1
 
-    async def test_rbac_that_is_not_loaded_yet_is_waited_for(self) -> None:
+    async def test_an_api_server_that_knows_no_rules_yet_is_waited_for(self) -> None:
         async with fake_apiserver() as (server, kube):
-            young = 'User "a" cannot get resource: RBAC: clusterrole.rbac "admin" not found'
-            refusal = (403, status(403, "Forbidden", young))
-            server.on(ITEM, self.failing([refusal], config_map("a", 1)))
-            await kube.get("v1", "ConfigMap", "a", "ns")
+            text = 'configmaps "a" is forbidden: User "x" cannot get resource "configmaps"'
+            refusal = (403, status(403, "Forbidden", text))
+            server.on("/readyz", self.failing([(500, {})] * 3, {}))
+            server.on(ITEM, self.failing([refusal] * 4, config_map("a", 1)))
+            assert (await kube.get("v1", "ConfigMap", "a", "ns"))["kind"] == "ConfigMap"
+            server.on(ITEM, self.failing([refusal] * 99, config_map("a", 1)))
+            before = len(server.requests)
+            with pytest.raises(ApiError, match="cannot get resource"):
+                await kube.get("v1", "ConfigMap", "a", "ns")
+            assert len([r for r in server.requests[before:] if r.path == ITEM]) == 2
 
     async def test_a_dead_server_is_given_up_within_patience_with_a_remedy(self) -> None:
         async with fake_apiserver(patience=0.5) as (server, kube):

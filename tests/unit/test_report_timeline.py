@@ -70,9 +70,9 @@ def test_intervals_grow_with_the_trial(seconds: float, interval: int) -> None:
 
 
 def test_no_series_of_thirty_minutes_is_longer_than_a_screen_can_show(tmp_path: Path) -> None:
-    data = drawn(trial(tmp_path, LONG))
+    data = drawn(trial(tmp_path, variant_of(LONG, rate=5)))
     assert len(data["requests"]["t"]) <= MAX_INTERVALS
-    assert sum(data["requests"]["count"]) == pytest.approx(50 * 1790, rel=0.01)
+    assert sum(data["requests"]["count"]) == pytest.approx(5 * 1790, rel=0.01)
     assert all(len(m["t"]) <= MAX_INTERVALS for m in data["measured"])
 
 

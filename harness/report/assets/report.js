@@ -152,7 +152,7 @@
 
   /* One chart: `series` are {label, stroke, values, text, ...}; the header doubles as legend. */
   function chart(group, trial, box, {title, height, x, series, y, axis, plugins = [], last = false, held = false}) {
-    const holder = element("div", {class: "chart"});
+    const holder = element("div", {class: "chart", role: "img", "aria-label": `${title}, ${trial.box.dataset.name}`});
     const header = element("header", {}, element("b", {}, title));
     const outputs = series.map((s) => {
       if (!s.label) return null;
