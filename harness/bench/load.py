@@ -1,8 +1,8 @@
 """What the load generator can do on this host, and what its parts cost.
 
 `python -m harness.bench.load [--quick] [--json FILE]` prints three things: the highest open-loop
-rate that was held, what recording costs against the same user with recording off (interleaved
-runs, medians), and how long it takes to read and judge a million recorded requests.
+rate that was held, what recording costs against the same user with recording off (side by
+side, medians), and how long it takes to read and judge a million recorded requests.
 """
 
 from __future__ import annotations
@@ -77,30 +77,30 @@ class _Bench:
 
 
 async def _recording(bench: _Bench, rate: float, rounds: int, out: Console) -> dict[str, Any]:
-    """CPU per request with recording on and off, in turns, so that the host's mood hits both."""
+    """CPU per request with recording on and off: two users at once, so the host hits both."""
     cost: dict[bool, list[float]] = {True: [], False: []}
     for number in range(rounds):
-        for record in (True, False) if number % 2 else (False, True):
-            cost[record].append(await _cpu_per_request(bench, rate, record=record))
+        first = bool(number % 2)
+        async with (
+            Generator.run(bench.plan(rate, record=first)) as one,
+            Generator.run(bench.plan(rate, record=not first)) as other,
+        ):
+            # Behind the first requests, which pay for what is done once.
+            await asyncio.sleep(0.5)
+            begun, cpu = time.monotonic(), [_cpu_seconds(g.pid) for g in (one, other)]
+            await asyncio.sleep(bench.seconds)
+            took = time.monotonic() - begun
+            spent = [_cpu_seconds(g.pid) - c for g, c in zip((one, other), cpu, strict=True)]
+        cost[first].append(spent[0] / (took * rate))
+        cost[not first].append(spent[1] / (took * rate))
     ratios = [on / off - 1 for on, off in zip(cost[True], cost[False], strict=True)]
     on, off = median(cost[True]), median(cost[False])
     out.print(
-        f"recording at {rate:g}/s: {on * 1e6:.0f} µs CPU per request, off {off * 1e6:.0f} µs: "
-        f"{on / off - 1:+.1%} (medians of {rounds} interleaved pairs; median of the pairs' ratios "
-        f"{median(ratios):+.1%}, from {min(ratios):+.1%} to {max(ratios):+.1%}; "
-        f"goal < {GOAL_RECORDING:.0%}); one core is busy {on * rate:.1%} of the time"
+        f"recording at {rate:g}/s costs {median(ratios):+.1%} CPU (median of {rounds} pairs side "
+        f"by side, from {min(ratios):+.1%} to {max(ratios):+.1%}; goal < {GOAL_RECORDING:.0%}): "
+        f"{on * 1e6:.0f} µs per request, off {off * 1e6:.0f} µs; {on * rate:.1%} of a core"
     )
-    return {"on_s": on, "off_s": off, "ratio": on / off - 1, "pair_ratios": ratios}
-
-
-async def _cpu_per_request(bench: _Bench, rate: float, *, record: bool) -> float:
-    async with Generator.run(bench.plan(rate, record=record)) as generator:
-        # Behind the first requests, which pay for what is done once.
-        await asyncio.sleep(0.5)
-        begun, cpu = time.monotonic(), _cpu_seconds(generator.pid)
-        await asyncio.sleep(bench.seconds)
-        spent, took = _cpu_seconds(generator.pid) - cpu, time.monotonic() - begun
-    return spent / (took * rate)
+    return {"on_s": on, "off_s": off, "ratio": median(ratios), "ratios": ratios}
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -142,20 +142,22 @@ async def _attempt(bench: _Bench, rate: float) -> tuple[GeneratorHealth, float, 
 def _judge(folder: Path, rounds: int, out: Console) -> dict[str, Any]:
     path = folder / "million.jsonl"
     _write_million(path)
-    took = []
+    took, spent = [], []
     for _ in range(rounds):
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.process_time()
         requests = Requests.read(path)
         requests.availability(), requests.percentiles(), requests.per_interval(1.0)
         requests.generator_health(0, None)
         took.append(time.perf_counter() - begin)
+        spent.append(time.process_time() - cpu)
         if len(requests) != _MILLION:
             raise AssertionError(f"{len(requests)} requests were read")
     out.print(
         f"reading and judging 1 million requests ({path.stat().st_size / 1e6:.0f} MB): "
-        f"{median(took):.2f} s (median of {rounds}; goal < {GOAL_JUDGE_S:g} s)"
+        f"{median(took):.2f} s, of CPU {median(spent):.2f} s (medians of {rounds}; "
+        f"goal < {GOAL_JUDGE_S:g} s)"
     )
-    return {"seconds": median(took)}
+    return {"seconds": median(took), "cpu_s": median(spent)}
 
 
 def _write_million(path: Path) -> None:
