@@ -34,7 +34,8 @@ class ApiError(ClusterError):
 
     `status` is the HTTP code, `reason` Kubernetes' machine word (`NotFound`, `Forbidden`...; may
     be empty), `detail` the server's own text, `stage` where on the apply path the request died,
-    `body` the Status object as received (empty if the answer was not one).
+    `body` the Status object as received (empty if the answer was not one), `early` whether the API
+    server that refused may not have known its rules yet.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class ApiError(ClusterError):
         self.stage: Stage = stage_of(status, detail)
         self.body = body
         self.retry_after = retry_after
+        self.early = False
         super().__init__(
             f"{request}: {status} {reason} at {self.stage}: {detail}", remedy=_REMEDY[self.stage]
         )
@@ -92,7 +94,9 @@ def stage_of(status: int, detail: str) -> Stage:
         return "admission"
     if status == 403:
         return "authorization" if " cannot " in detail else "admission"
-    if status in (400, 405, 406, 413, 415, 422):
+    # A field that server-side apply does not know comes back as a 500 without a reason.
+    unknown_field = "failed to create typed patch object" in detail
+    if status in (400, 405, 406, 413, 415, 422) or unknown_field:
         return "validation"
     return "store"
 

@@ -68,10 +68,18 @@ class Wire:
         if data is not None:
             headers["Content-Type"] = content_type
 
+        refusals = 0
+
         async def once() -> Answer:
+            nonlocal refusals
             answer = await self._once(method, path, params, data, headers, timeout)
             if raise_for_status and answer.status >= 400:
-                raise error_of(f"{method} {path}", answer)
+                error = error_of(f"{method} {path}", answer)
+                if error.stage == "authorization":
+                    # One refusal may have come just before the API server was ready.
+                    refusals += await self._ready()
+                    error.early = refusals < 2
+                raise error
             return answer
 
         if not retry:
@@ -109,6 +117,11 @@ class Wire:
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self.unreachable(f"{method} {path}", error) from error
+
+    async def _ready(self) -> bool:
+        """Whether authorization can be taken at its word: for seconds after its start an API
+        server knows no RBAC rule yet and refuses nearly everybody everything."""
+        return (await self._once("GET", "/readyz", None, None, {}, CONNECT_SECONDS)).status == 200
 
     @asynccontextmanager
     async def stream(
@@ -176,9 +189,7 @@ def _worth_again(error: BaseException, *, safe: bool) -> bool:
     if isinstance(error, ApiError):
         if error.stage == "store":
             return error.status == 429 or (safe and error.status in (500, 502, 503, 504))
-        # Seconds after an API server's start RBAC rules are not loaded yet and everybody but
-        # system:masters is refused with this text.
-        return error.stage == "authorization" and "RBAC: clusterrole" in error.detail
+        return error.early
     if isinstance(error, UnreachableError):
         return safe or isinstance(error.__cause__, aiohttp.ClientConnectorError)
     return False
