@@ -75,6 +75,8 @@ class Step:
                     check=False,
                 )
             except FileNotFoundError as error:
+                if cwd is not None and not cwd.is_dir():
+                    raise
                 raise HostError(
                     f"{self.name}: the program {words[0]!r} is not there",
                     remedy=remedy or f"install {words[0]}",

@@ -76,6 +76,7 @@ def node_image(engine: Engine) -> str:
         with step("node image: tools that faults need", log=_log("tools")) as running:
             _stage(engine, running, "node", choice.image, {"BASE": choice.base})
             running.note = f"{choice.image} over {choice.base}"
+        _prune(engine, {choice.image, choice.base})
     return choice.image
 
 
@@ -151,6 +152,15 @@ def _choice(
 
 def _present(engine: Engine, image: str) -> bool:
     return engine.succeeds("image", "inspect", image)
+
+
+def _prune(engine: Engine, keep: set[str]) -> None:
+    """Remove node images of earlier inputs; what a cluster still runs, the engine keeps."""
+    names = engine.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
+    old = [name for name in names if name.startswith(f"{_REPOSITORY}:") and name not in keep]
+    bases = [name for name in names if name.startswith(f"{_REPOSITORY}-base:")]
+    for name in [*old, *(base for base in bases if base not in keep)]:
+        engine.docker("rmi", name, check=False)
 
 
 def _registry_answers(engine: Engine) -> bool:

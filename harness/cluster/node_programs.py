@@ -38,7 +38,7 @@ CONTAINERD = Program(
 )
 # etcd and CoreDNS have the versions that kubeadm v1.36.3 asks for; `kubernetes_images` checks it.
 ETCD = Program(name="etcd", version="v3.6.8", tree="node-image/go/etcd", rename={"server": "etcd"})
-COREDNS = Program(name="coredns", version="v1.14.2", packages=("github.com/coredns/coredns",))
+COREDNS = Program(name="coredns", version="v1.14.2", packages=(".",), tree="node-image/go/coredns")
 CNI_PLUGINS = Program(
     name="cni-plugins",
     version="v1.9.1",

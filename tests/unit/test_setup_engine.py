@@ -1,0 +1,125 @@
+"""Finding a container engine: the one that runs first, stale leftovers seen through."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import paths
+from harness.cluster import apt, engine
+from harness.errors import HostError
+
+# Stands in for a client: answers as the server in DOCKER_HOST would, if that socket's file exists.
+FAKE_DOCKER = """#!/bin/sh
+[ "$1" = info ] || exit 0
+case $DOCKER_HOST in
+  unix://*) [ -e "${DOCKER_HOST#unix://}" ] && echo 26.1.5 ;;
+  "") [ -n "$DEFAULT_ANSWERS" ] && echo 28.0.0 ;;
+esac
+exit 0
+"""
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "docker").write_text(FAKE_DOCKER)
+    (tools / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.delenv("DEFAULT_ANSWERS", raising=False)
+    monkeypatch.setattr(engine, "_ANNOUNCEMENT", tmp_path / "announcement.json")
+    paths.engine().mkdir(parents=True)
+    return tmp_path
+
+
+def install(home: Path) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "installed").touch()
+
+
+def test_no_engine_is_none() -> None:
+    assert engine.find_engine() is None
+
+
+def test_the_engine_that_runs_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(paths.engine())
+    (paths.engine() / "docker.sock").touch()
+    monkeypatch.setenv("DEFAULT_ANSWERS", "yes")
+    found = engine.find_engine()
+    assert found is not None
+    assert found.kind == "running"
+    assert "DOCKER_CONFIG" not in found.env or found.env["DOCKER_CONFIG"] == os.environ.get(
+        "DOCKER_CONFIG"
+    )
+
+
+def test_ours_when_it_runs() -> None:
+    install(paths.engine())
+    assert engine.find_engine() is None, "unpacked, but nothing listens"
+    (paths.engine() / "docker.sock").touch()
+    found = engine.find_engine()
+    assert found is not None
+    assert found.kind == "private"
+    assert found.env["DOCKER_HOST"] == f"unix://{paths.engine()}/docker.sock"
+    assert found.env["PATH"].startswith(f"{paths.engine()}/bin:")
+
+
+def test_an_engine_of_another_state_folder_is_used(machine: Path) -> None:
+    other = machine / "other"
+    install(other)
+    (other / "docker.sock").touch()
+    (machine / "announcement.json").write_text(json.dumps({"engine": str(other)}))
+    found = engine.find_engine()
+    assert found is not None
+    assert found.env["DOCKER_HOST"] == f"unix://{other}/docker.sock"
+
+
+def test_a_pid_that_belongs_to_somebody_else_is_stale() -> None:
+    # After a restart of the machine the number in the file is anybody's; here it is this test's.
+    (paths.engine() / "docker.pid").write_text(str(os.getpid()))
+    (paths.engine() / "docker.sock").touch()
+    (paths.engine() / "exec").mkdir()
+    assert engine._alive() is None
+    engine._clear_stale()
+    assert not (paths.engine() / "docker.pid").exists()
+    assert not (paths.engine() / "docker.sock").exists()
+    assert not (paths.engine() / "exec").exists()
+
+
+def test_a_living_engine_is_left_alone() -> None:
+    words = [sys.executable, "-c", "input()", str(paths.engine())]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        (paths.engine() / "docker.pid").write_text(str(process.pid))
+        assert engine._alive() == process.pid
+        engine._clear_stale()
+        assert (paths.engine() / "docker.pid").exists()
+        process.communicate(b"\n")
+    assert engine._alive() is None
+
+
+def test_what_to_install_is_said_where_nothing_can_be_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(apt, "is_debian", lambda: False)
+    with pytest.raises(HostError) as caught:
+        engine.ensure_engine()
+    assert "no container engine answers" in caught.value.message
+    assert "docker.io" in caught.value.remedy
+    assert "DOCKER_HOST" in caught.value.remedy
+
+
+def test_a_state_folder_too_deep_for_sockets_is_named(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_HOME", str(machine / ("d" * 120)))
+    install(paths.engine())
+    with pytest.raises(HostError, match="too long"):
+        engine.ensure_engine()

@@ -1,0 +1,94 @@
+"""Builds of Go programs: once for the same inputs, again for others, explained when they fail."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import paths
+from harness.cluster import node_programs, toolchain
+from harness.cluster.toolchain import Program, build, go_version
+from harness.errors import HostError
+
+FAKE_GO = """#!/bin/sh
+# Stands in for Go: answers its version, and "builds" a file that tells the arguments.
+case $1 in
+  version) echo "go version go1.99.0 linux/amd64" ;;
+  install) echo "$@" > "$GOBIN/server"; echo once >> "$COUNT" ;;
+  build) echo "undefined: x" >&2; exit 1 ;;
+esac
+"""
+PROGRAM = Program(
+    name="proxy", version="v1.2.3", packages=("example.com/m/server",), rename={"server": "proxyd"}
+)
+
+
+@pytest.fixture
+def fake_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "go").write_text(FAKE_GO)
+    (tools / "go").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    monkeypatch.setenv("COUNT", str(tmp_path / "count"))
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    toolchain.go.cache_clear()
+    yield tmp_path / "count"
+    toolchain.go.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("go version go1.26.8 linux/amd64", (1, 26)),
+        ("go version go1.27rc1 linux/arm64", (1, 27)),
+        ("command not found", (0, 0)),
+    ],
+)
+def test_version_of_go(text: str, version: tuple[int, int]) -> None:
+    assert go_version(text) == version
+
+
+def test_a_program_is_built_once(fake_go: Path) -> None:
+    folder = build(PROGRAM)
+    assert build(PROGRAM) == folder
+    assert fake_go.read_text() == "once\n"
+    assert "example.com/m/server@v1.2.3" in (folder / "proxyd").read_text()
+    assert not list(paths.binaries().glob(".*.part"))
+
+
+def test_another_version_is_another_build(fake_go: Path) -> None:
+    assert build(PROGRAM) != build(replace(PROGRAM, version="v1.2.4"))
+    assert fake_go.read_text() == "once\nonce\n"
+
+
+def test_a_failed_build_leaves_nothing_and_shows_the_compiler(fake_go: Path) -> None:
+    broken = replace(PROGRAM, tree="node-image/go/pause", packages=(".",))
+    with pytest.raises(HostError, match="undefined: x"):
+        build(broken)
+    assert not broken.folder().exists()
+
+
+def test_the_key_follows_sources_and_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trees = tmp_path / "kind-configs"
+    shutil.copytree(paths.data("kind-configs") / "node-image", trees / "node-image")
+    monkeypatch.setattr(paths, "data", lambda name: tmp_path / name)
+    program = node_programs.PAUSE
+    before = program.key()
+    assert replace(program, stamp=("main.x=1",)).key() != before
+    (trees / "node-image/go/pause/main_test.go").write_text("package main\n")
+    assert program.key() == before, "a test changes no binary"
+    with (trees / "node-image/go/pause/main.go").open("a") as source:
+        source.write("// changed\n")
+    assert program.key() != before
+
+
+def test_every_tree_of_the_node_image_is_pinned() -> None:
+    for program in node_programs.ALL:
+        if program.tree and program is not node_programs.PAUSE:
+            folder = paths.data("kind-configs") / program.tree
+            assert (folder / "go.sum").is_file(), program.name
