@@ -188,3 +188,36 @@ def test_diff_backwards_is_the_same_changes_turned_around() -> None:
     backwards = {(c.path, str(c.after), str(c.before)) for c in diff(after, api())}
     assert forwards == backwards
     assert len(forwards) == 4
+
+
+def test_items_without_a_key_are_compared_by_position_if_there_are_as_many() -> None:
+    text = """
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: a}
+spec:
+  podSelector: {}
+  ingress: [{from: [{podSelector: {matchLabels: {app: %s}}}], ports: [{port: 5432}]}]
+"""
+    change = only(load_all(text % "api"), load_all(text % "web"))
+    assert change.path == ".spec.ingress[0].from[0].podSelector.matchLabels.app"
+    wider = load_all(text.replace("ports: [{port: 5432}]", "ports: []") % "api")
+    assert only(load_all(text % "api"), wider).path == ".spec.ingress[0].ports[5432]"
+    more = load_all(text % "api")
+    more[0]["spec"]["ingress"][0]["from"].append({"ipBlock": {"cidr": "10.0.0.0/8"}})
+    assert only(load_all(text % "api"), more).path == ".spec.ingress[0].from"
+
+
+def test_arguments_are_one_value() -> None:
+    one, other = api(), api()
+    main(one)["args"], main(other)["args"] = ["--a", "1"], ["--a", "2"]
+    change = only(one, other)
+    assert (change.before, change.after) == (["--a", "1"], ["--a", "2"])
+    assert diff(one, one) == []
+
+
+def test_what_is_no_quantity_is_compared_as_text() -> None:
+    one, other = api(), api()
+    main(one)["resources"]["limits"]["memory"] = "lots"
+    main(other)["resources"]["limits"]["memory"] = "more"
+    assert only(one, other).before == "lots"

@@ -362,3 +362,73 @@ def test_two_trials_never_share_a_name() -> None:
     text = configmap("db.shop.svc") + "\n---\n" + WEBHOOK
     one, two = isolated(text, "t1"), isolated(text, "t2")
     assert not {names(obj) for obj in one.objects} & {names(obj) for obj in two.objects}
+
+
+def test_old_annotations_name_classes_too() -> None:
+    found = isolated(
+        """
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: fast}
+provisioner: x
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: c, annotations: {volume.beta.kubernetes.io/storage-class: fast, other: fast}}
+"""
+    )
+    annotations = by_kind(found, "PersistentVolumeClaim")["metadata"]["annotations"]
+    assert annotations == {"volume.beta.kubernetes.io/storage-class": "fast-t1", "other": "fast"}
+
+
+@pytest.mark.parametrize(
+    ("selector", "exclusive"),
+    [
+        ("{matchLabels: {kubernetes.io/metadata.name: shop}}", False),
+        ("{matchExpressions: [{key: %s, operator: In, values: [shop]}]}", False),
+        ("{matchExpressions: [{key: %s, operator: In, values: [x]}]}", True),
+        ("{matchExpressions: [{key: %s, operator: Exists}]}", True),
+        ("{matchLabels: {team: shop}}", True),
+        ("{}", True),
+    ],
+)
+def test_policies_that_judge_only_the_subject(selector: str, exclusive: bool) -> None:
+    selector = selector.replace("%s", "kubernetes.io/metadata.name")
+    found = isolated(
+        f"""
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {{name: digests}}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {{name: digests}}
+spec: {{policyName: digests, matchResources: {{namespaceSelector: {selector}}}}}
+"""
+    )
+    assert found.exclusive is exclusive
+    binding = by_kind(found, "ValidatingAdmissionPolicyBinding")
+    assert binding["spec"]["policyName"] == "digests-t1"
+
+
+def test_priority_levels_and_flow_schemas() -> None:
+    found = isolated(
+        """
+apiVersion: flowcontrol.apiserver.k8s.io/v1
+kind: PriorityLevelConfiguration
+metadata: {name: slow}
+---
+apiVersion: flowcontrol.apiserver.k8s.io/v1
+kind: FlowSchema
+metadata: {name: slow}
+spec:
+  priorityLevelConfiguration: {name: slow}
+  rules:
+    - subjects: [{kind: ServiceAccount, serviceAccount: {name: writer, namespace: shop}}]
+"""
+    )
+    schema = by_kind(found, "FlowSchema")
+    assert schema["metadata"]["name"] == schema["spec"]["priorityLevelConfiguration"]["name"]
+    assert schema["spec"]["priorityLevelConfiguration"]["name"] == "slow-t1"
+    account = schema["spec"]["rules"][0]["subjects"][0]["serviceAccount"]
+    assert account == {"name": "writer", "namespace": "shop-t1"}
