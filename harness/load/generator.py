@@ -52,10 +52,11 @@ class LoadSummary:
     def describe(self) -> str:
         """One line for the console."""
         kind = "open-loop" if self.open_loop else "closed-loop (the user's own locustfile)"
+        p = self.percentiles
+        took = f"p50 {p.p50 * 1000:.0f} ms, p99 {p.p99 * 1000:.0f} ms, max {p.max * 1000:.0f} ms"
         return (
             f"{self.requests} requests in {self.seconds:.1f} s, {kind}, seed {self.seed}: "
-            f"availability {self.availability:.2%}, p50 {self.percentiles.p50 * 1000:.0f} ms, "
-            f"p99 {self.percentiles.p99 * 1000:.0f} ms, max {self.percentiles.max * 1000:.0f} ms"
+            f"availability {self.availability:.2%}, {took if p.count else 'nothing answered'}"
         )
 
 

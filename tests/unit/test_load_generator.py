@@ -130,6 +130,7 @@ async def test_a_target_that_refuses_is_recorded_and_a_limit_ends_the_load(tmp_p
     assert summary.requests == len(requests) == 20
     assert summary.outcomes == {"connection refused": 20}
     assert summary.availability == 0.0
+    assert "nothing answered" in summary.describe()
     assert not requests.reached()
     assert not summary.health.fell_behind
 
