@@ -11,7 +11,7 @@ try() {
   elif told=$("$@" 2>&1 < /dev/null); then
     say "$feature" yes ""
   else
-    say "$feature" no "$(printf '%s' "$told" | tail -n 1)"
+    say "$feature" no "$(printf '%s' "$told" | head -n 1)"
   fi
 }
 
@@ -25,7 +25,7 @@ try tbf tc tc qdisc replace dev lo root tbf rate 1mbit burst 10kb latency 50ms
 try htb tc tc qdisc replace dev lo root htb
 try netem tc tc qdisc replace dev lo root netem delay 1ms
 try nftables nft nft add table inet probe
-try nfqueue nft nft 'add table inet probe; add chain inet probe c { type filter hook input priority 0; }; add rule inet probe c queue num 0 bypass'
+try nfqueue iptables iptables -A INPUT -j NFQUEUE --queue-num 0 --queue-bypass
 try ipset ipset ipset create probe hash:ip
 try syscall-delay strace strace -qq -f -o /dev/null -e inject=getpid:delay_enter=1 true
 when fuse "/dev/fuse or the file system is missing" sh -c 'test -c /dev/fuse && grep -qw fuse /proc/filesystems'

@@ -25,6 +25,8 @@ TOXIPROXY = "http://127.0.0.1:8474"
 TIMEOUT_S = 30.0
 
 Query = dict[str, str]
+Timed = tuple[float, int]
+"""Seconds and bytes of one exchange."""
 
 
 def wait(q: Query) -> float:
@@ -39,23 +41,25 @@ class Connections:
         self._lock = threading.Lock()
         self._open: dict[str, Any] = {}
 
-    def use(self, key: str, connect: Callable[[], Any], exchange: Callable[[Any], int]) -> int:
-        """Bytes that the exchange answered with, over the kept connection."""
+    def use(self, key: str, connect: Callable[[], Any], exchange: Callable[[Any], int]) -> Timed:
+        """The exchange over the kept connection; making a connection is not part of its time."""
         # Outside the lock: an exchange that hangs must not keep the next one from being made.
         with self._lock:
             connection = self._open.pop(key, None)
         if connection is None:
             connection = connect()
+        begin = time.monotonic()
         count = exchange(connection)
+        took = time.monotonic() - begin
         with self._lock:
             self._open[key] = connection
-        return count
+        return took, count
 
 
 KEPT = Connections()
 
 
-def postgres(q: Query) -> int:
+def postgres(q: Query) -> Timed:
     """`SELECT 1`, or as many bytes as asked for, over a kept connection."""
     import psycopg
 
@@ -80,7 +84,7 @@ def postgres(q: Query) -> int:
     return KEPT.use(f"postgres {q['host']}:{q['port']}/{q.get('dbname')}", connect, exchange)
 
 
-def mysql(q: Query) -> int:
+def mysql(q: Query) -> Timed:
     """`SELECT 1`, or as many bytes as asked for, over a kept connection."""
     import pymysql
 
@@ -103,7 +107,7 @@ def mysql(q: Query) -> int:
     return KEPT.use(f"mysql {q['host']}:{q['port']}", connect, exchange)
 
 
-def redis(q: Query) -> int:
+def redis(q: Query) -> Timed:
     """`PING`, or an `ECHO` of as many bytes as asked for, over a kept connection."""
     import redis as client
 
@@ -123,28 +127,31 @@ def redis(q: Query) -> int:
     return KEPT.use(f"redis {q['host']}:{q['port']}", connect, exchange)
 
 
-def http_get(q: Query) -> int:
+def http_get(q: Query) -> Timed:
     """One GET on a connection of its own; any answer counts, it is the time that is measured."""
     connection = http.client.HTTPConnection(q["host"], int(q["port"]), timeout=wait(q))
+    begin = time.monotonic()
     try:
         connection.request("GET", q.get("path") or "/")
-        return len(connection.getresponse().read())
+        count = len(connection.getresponse().read())
     finally:
         connection.close()
+    return time.monotonic() - begin, count
 
 
-def tcp(q: Query) -> int:
+def tcp(q: Query) -> Timed:
     """Connect only: proves that something listens, and nothing about speed."""
+    begin = time.monotonic()
     with socket.create_connection((q["host"], int(q["port"])), timeout=wait(q)):
-        return 0
+        return time.monotonic() - begin, 0
 
 
 EXCHANGES = {"postgres": postgres, "mysql": mysql, "redis": redis, "http": http_get, "tcp": tcp}
 
 
-def bounded(q: Query) -> int:
+def bounded(q: Query) -> Timed:
     """The exchange, given up after its timeout: not every driver bounds a wait for an answer."""
-    done: queue.SimpleQueue[int | Exception] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Timed | Exception] = queue.SimpleQueue()
 
     def work() -> None:
         try:
@@ -166,11 +173,11 @@ def measure(q: Query) -> dict[str, Any]:
     """Seconds, bytes and the error, if any, of one exchange."""
     begin = time.monotonic()
     try:
-        count = bounded(q)
+        took, count = bounded(q)
     except Exception as error:  # noqa: BLE001 - whatever a driver raises is the measurement
         message = f"{type(error).__name__}: {error}".strip()
         return {"ok": False, "seconds": time.monotonic() - begin, "error": message, "bytes": 0}
-    return {"ok": True, "seconds": time.monotonic() - begin, "error": None, "bytes": count}
+    return {"ok": True, "seconds": took, "error": None, "bytes": count}
 
 
 def call_toxiproxy(method: str, path: str, body: Any = None) -> Any:
