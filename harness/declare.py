@@ -10,15 +10,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    TypeVar,
+    get_args,
+    runtime_checkable,
+)
 
 from harness.errors import UsageError
+from harness.units import seconds
 
 if TYPE_CHECKING:
     from harness.history import History
 
 State = Literal["met", "broken", "open"]
 Scope = Literal["namespace", "node", "cluster", "machine"]
+Shape = Literal["single", "workers", "ha"]
 Expected = Literal["survived", "failed"]
 Json = dict[str, Any]
 
@@ -30,12 +41,14 @@ AS_GIVEN = "as-given"
 class Finding:
     """What an objective says of a history, or of a prefix of it.
 
-    `at` is the monotonic time in nanoseconds at which the state was decided, or None.
+    `at` is the monotonic time in nanoseconds at which the state was decided, or None. `holds`: open
+    only because it is still watched, and nothing more is to be waited for.
     """
 
     state: State
     reason: str
     at: int | None = None
+    holds: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,9 +157,11 @@ def load(family: str, data: Json) -> Declared:
     """The declaration that `to_json` stored; UsageError if its name is not registered."""
     rest = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "name"}
     cls = _REGISTRY.get((family, data["name"]))
-    if cls is None:
+    unknown = [] if cls is None else sorted(rest.keys() - {f.name for f in dataclasses.fields(cls)})
+    if cls is None or unknown:
+        with_ = f" with {', '.join(unknown)}" if unknown else ""
         raise UsageError(
-            f"this harness knows no {family} {data['name']!r}",
+            f"this harness knows no {family} {data['name']!r}{with_}",
             remedy="judge the run with the version that recorded it (see run.json)",
         )
     return cls(**rest)
@@ -223,6 +238,7 @@ class Load:
     locustfile: str | None = None
 
     def __post_init__(self) -> None:
+        seconds(self.timeout)
         if self.rate is not None and not 0 < self.rate <= 5000:
             raise UsageError(
                 f"load rate is {self.rate!r} requests/s",
@@ -266,7 +282,7 @@ class Scenario:
     load: Load = Load()
     scale: int = 1
     control: str = "8s"
-    shape: Literal["single", "workers", "ha"] = "single"
+    shape: Shape = "single"
     slug: str = ""
 
     def __post_init__(self) -> None:
@@ -282,6 +298,16 @@ class Scenario:
             raise UsageError(
                 f"scenario {self.title!r} declares no variant",
                 remedy='declare at least variants={"fragile": Expect(...), "hardened": ...}',
+            )
+        if seconds(self.control) <= 0:
+            raise UsageError(
+                f"scenario {self.title!r} has no control run",
+                remedy='give control a duration such as "8s": without it nothing can be compared',
+            )
+        if self.shape not in get_args(Shape):
+            raise UsageError(
+                f"scenario {self.title!r} asks for a cluster of shape {self.shape!r}",
+                remedy=f"choose one of {', '.join(get_args(Shape))}",
             )
         if self.scale < 1:
             raise UsageError(

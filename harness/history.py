@@ -216,7 +216,12 @@ class History:
             )
         history = cls(Requests.read(folder / REQUESTS_FILE))
         for number, record in _lines(path):
-            if number == 1 and record.get("schema") != SCHEMA:
+            if not isinstance(record, dict) or not {"t", "type"} <= record.keys():
+                raise HistoryError(
+                    f"{path}:{number} is no record: it has no `t` and `type`",
+                    remedy="name the folder of a run or of one of its trials",
+                )
+            if record["type"] == "trial" and record.get("schema") != SCHEMA:
                 raise HistoryError(
                     f"{path} has schema {record.get('schema')!r}, this harness reads {SCHEMA}",
                     remedy="judge the run with the version that recorded it (see run.json)",
@@ -243,8 +248,7 @@ class History:
                 roles = {n: RoleFacts(**_tuples(r)) for n, r in record["roles"].items()}
                 self.facts = Facts(roles=roles, scale=record["scale"])
             case "phase":
-                edges = self._phases.setdefault(record["phase"], [None, None])
-                edges[0 if record["edge"] == "begin" else 1] = record["t"]
+                self._add_phase(record["phase"], record["edge"], record["t"])
             case "object":
                 self._add_object(record)
             case "measurement":
@@ -287,6 +291,22 @@ class History:
         return window.begin if window else None
 
     @property
+    def watched(self) -> Window | None:
+        """From injection until the subject is taken away: what happens then proves nothing."""
+        begin, recover, remove = self.injected_at, self.phase("recover"), self.phase("remove")
+        if begin is None:
+            return None
+        if recover is not None and recover.end is not None:
+            return Window(begin, recover.end)
+        return Window(begin, remove.begin if remove else None)
+
+    @property
+    def over(self) -> bool:
+        """True once recovery was watched to its end and no request is without its outcome."""
+        recover = self.phase("recover")
+        return recover is not None and recover.closed and self.requests.settled
+
+    @property
     def healed_at(self) -> int | None:
         """When the last fault was healed."""
         window = self.phase("heal")
@@ -323,18 +343,11 @@ class History:
             for state in pod.states:
                 for name, container in state.containers.items():
                     before = previous.containers.get(name) if previous else None
-                    if container.restarts > (before.restarts if before else 0):
-                        ended = container.last_terminated or {}
-                        out.append(
-                            Restart(
-                                state.t,
-                                pod.name,
-                                pod.uid,
-                                name,
-                                ended.get("exitCode"),
-                                ended.get("reason"),
-                            )
-                        )
+                    more = container.restarts - (before.restarts if before else 0)
+                    ended = container.last_terminated or {}
+                    code, reason = ended.get("exitCode"), ended.get("reason")
+                    # One state may stand for several: kubelet reports seldom when it is busy.
+                    out += [Restart(state.t, pod.name, pod.uid, name, code, reason)] * max(more, 0)
                 previous = state
         out.sort(key=lambda r: r.t)
         return [r for r in out if window is None or window.holds(r.t)]
@@ -413,15 +426,25 @@ class History:
             if stop is None and index + 1 < len(candidates):
                 stop = candidates[index + 1]
             t = start
-            horizon = self.requests.last_intended
-            while horizon is not None and t + 3 * SECOND <= horizon and (stop is None or t < stop):
+            while stop is None or t < stop:
                 served = self.requests.between(t, t + 3 * SECOND)
-                if not served.settled:
-                    break
+                # A later stretch must not be taken while this one may still turn out well.
+                if not served.settled or t + 3 * SECOND > self.requests.recorded_end:
+                    return None
                 if len(served) and served.availability() >= 0.99:
                     return t
                 t += step
         return None
+
+    def _add_phase(self, name: str, edge: str, t: int) -> None:
+        if edge == "end":
+            self._phases.setdefault(name, [None, None])[1] = t
+            return
+        # An author's test may inject more than once: a phase that begins again begins a new round,
+        # and what came after it belongs to the one before.
+        for later in PHASES[PHASES.index(name) :]:
+            self._phases.pop(later, None)
+        self._phases[name] = [t, None]
 
     def _add_object(self, record: Json) -> None:
         obj = record["object"]

@@ -105,6 +105,16 @@ class Requests:
         """Intended start of the last recorded request, None if there is none."""
         return int(self.intended[-1]) if len(self) else None
 
+    @property
+    def recorded_end(self) -> int:
+        """Up to when arrivals are known: while it runs, the last flush; then, its end."""
+        if self.recorded_until is not None:
+            return self.recorded_until
+        if self.due is not None and self.due.stop is not None:
+            return self.due.stop
+        last = self.last_intended
+        return last if last is not None else 0
+
     def between(self, begin: int, end: int | None) -> Requests:
         """Those that were meant to start in [begin, end); `end` None: up to the latest."""
         first = int(np.searchsorted(self.intended, begin, side="left"))

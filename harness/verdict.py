@@ -154,7 +154,8 @@ def verdict_prefix(outcome: Outcome, shows: Sequence[tuple[str, Sighting | None]
     return f"did not show {next(name for name, seen in shows if seen is None)}: "
 
 
-_Ruling = tuple[VerdictValue, Blame | None, tuple[str, ...]]
+Ruling = tuple[VerdictValue, Blame | None, tuple[str, ...]]
+"""Verdict, whose fault it is if it is inconclusive, and the reasons, the deciding one first."""
 
 
 def _rule(
@@ -164,12 +165,12 @@ def _rule(
     felts: Sequence[Felt],
     needed: Exposure | None,
     found: Sequence[tuple[str, Finding]],
-) -> _Ruling:
+) -> Ruling:
     """The rule in reading order; the first line that applies gives the verdict."""
     if history.problems:
         first = history.problems[0]
         return "inconclusive", _blame(first.blame), tuple(p.message for p in history.problems)
-    lost = _control_lost(history, control)
+    lost = control_lost(history, control)
     if lost is not None:
         return lost
     behind = _generator_behind(history, "inject", "recover")
@@ -198,7 +199,8 @@ def _rule(
     return "survived", None, tuple(f.reason for _, f in found)
 
 
-def _control_lost(history: History, control: Sequence[tuple[str, Finding]]) -> _Ruling | None:
+def control_lost(history: History, control: Sequence[tuple[str, Finding]]) -> Ruling | None:
+    """Why nothing can follow from this control phase, None if it held."""
     window = history.phase("control")
     if window is None or not window.closed:
         return "inconclusive", "harness", ("the control run did not take place",)
@@ -215,10 +217,13 @@ def _control_lost(history: History, control: Sequence[tuple[str, Finding]]) -> _
     broken = tuple(f.reason for _, f in control if f.state == "broken")
     if broken:
         return "inconclusive", "subject", tuple(f"before any fault: {r}" for r in broken)
+    undecided = tuple(f"still open: {f.reason}" for _, f in control if f.state == "open")
+    if undecided:
+        return "inconclusive", "harness", undecided
     return None
 
 
-def _generator_behind(history: History, first: str, last: str) -> _Ruling | None:
+def _generator_behind(history: History, first: str, last: str) -> Ruling | None:
     window = history.span(first, last)
     if window is None:
         return None
@@ -279,8 +284,9 @@ def settled(
 
 
 def decided(history: History, objectives: Sequence[Objective]) -> bool:
-    """True if no objective is open any more."""
-    return all(o.judge(history).state != "open" for o in objectives)
+    """True if no objective waits for anything more."""
+    findings = [o.judge(history) for o in objectives]
+    return all(f.state != "open" or f.holds for f in findings)
 
 
 def exit_code(results: Sequence[Result], *, by_outcome: bool, residue: bool = False) -> int:

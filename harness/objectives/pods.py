@@ -28,14 +28,14 @@ class Restarts(Declared):
 
     def judge(self, history: History) -> Finding:
         """Broken at the first restart too many; met once recovery is over."""
-        window = history.span("inject", "recover")
+        window = history.watched
         if window is None:
             return Finding("open", f"no fault yet to restart {self.role}")
         seen = history.restarts(self.role, window)
         if len(seen) > self.at_most:
             return Finding("broken", self._story(history, window, seen), seen[self.at_most].t)
         reason = f"{len(seen)} restarts of {self.role}"
-        return Finding("met" if window.closed else "open", reason, window.end)
+        return _undisturbed(history, self.role, reason)
 
     def control(self, history: History) -> Finding:
         """Broken by any restart while there was no fault."""
@@ -51,7 +51,7 @@ class Restarts(Declared):
     def exposure(self, facts: Facts) -> Exposure:
         """The time that the role's slowest probe needs to restart a container."""
         role = facts.role(self.role)
-        times = {"liveness": role.liveness_s, "readiness_out": role.readiness_out_s}
+        times = {"liveness_s": role.liveness_s, "readiness_out_s": role.readiness_out_s}
         for name, seconds in times.items():
             if seconds is not None:
                 return Exposure(seconds, role.why.get(name, name))
@@ -66,10 +66,10 @@ class Restarts(Declared):
             f"{len(pods)} of {replicas} replicas restarted{_cause(history, seen)}, "
             f"first {first:.0f} s after {onset}"
         )
-        lowest = _lowest_ready(history, self.role, window)
-        if lowest is not None and lowest[1] < replicas:
-            when = (lowest[0] - window.begin) / SECOND
-            text += f"; ready {lowest[1]} of {replicas} at {when:.0f} s"
+        points = _ready_within(history, self.role, window)
+        when, lowest = min(points, key=lambda point: point[1])
+        if lowest < replicas:
+            text += f"; ready {lowest} of {replicas} at {(when - window.begin) / SECOND:.0f} s"
         return text
 
 
@@ -89,41 +89,48 @@ class Ready(Declared):
 
     def judge(self, history: History) -> Finding:
         """Broken at the first moment with too few ready pods."""
-        window = history.span("inject", "recover")
+        window = history.watched
         if window is None:
             return Finding("open", "no fault yet")
-        lowest = _lowest_ready(history, self.role, window)
-        if lowest is not None and lowest[1] < self.at_least:
-            after = (lowest[0] - window.begin) / SECOND
-            onset = history.trial.get("onset", "the fault")
-            return Finding(
-                "broken",
-                f"{lowest[1]} pods of {self.role} ready {after:.0f} s after {onset}",
-                lowest[0],
-            )
+        for t, count in _ready_within(history, self.role, window):
+            if count < self.at_least:
+                after = (t - window.begin) / SECOND
+                onset = history.trial.get("onset", "the fault")
+                return Finding(
+                    "broken", f"{count} pods of {self.role} ready {after:.0f} s after {onset}", t
+                )
         reason = f"never fewer than {self.at_least} pods of {self.role} ready"
-        return Finding("met" if window.closed else "open", reason, window.end)
+        return _undisturbed(history, self.role, reason)
 
     def control(self, history: History) -> Finding:
-        """Broken if too few pods were ready at the begin of the control run."""
+        """Broken if too few pods were ready at any moment of the control run."""
         window = history.phase("control")
-        if window is None:
-            return Finding("open", "the control run has not begun")
-        count = history.ready_at(self.role, window.begin)
-        state = "met" if count >= self.at_least else "broken"
-        return Finding("broken" if state == "broken" else "met", f"{count} pods ready", window.end)
+        if window is None or not window.closed:
+            return Finding("open", "the control run has not ended")
+        count = min(count for _, count in _ready_within(history, self.role, window))
+        text = f"{count} pods of {self.role} ready in the control run"
+        return Finding("met" if count >= self.at_least else "broken", text, window.end)
 
     def exposure(self, facts: Facts) -> Exposure:
         """The time that a failing readiness probe needs to remove a pod."""
         role = facts.role(self.role)
         if role.readiness_out_s is None:
             return Exposure(_NO_PROBE_S, f"{self.role} has no readiness probe")
-        return Exposure(role.readiness_out_s, role.why.get("readiness_out", "readiness"))
+        return Exposure(role.readiness_out_s, role.why.get("readiness_out_s", "readiness"))
 
 
-def _lowest_ready(history: History, role: str, window: Window) -> tuple[int, int] | None:
-    inside = [(t, n) for t, n in history.ready_series(role) if window.holds(t)]
-    return min(inside, key=lambda point: point[1], default=None)
+def _undisturbed(history: History, role: str, reason: str) -> Finding:
+    """What is said as long as nothing broke: met only when recovery was watched to its end."""
+    window = history.watched
+    if history.over and window is not None:
+        return Finding("met", reason, window.end)
+    return Finding("open", reason, holds=history.recovered_at(role) is not None)
+
+
+def _ready_within(history: History, role: str, window: Window) -> list[tuple[int, int]]:
+    """(time, ready pods): how many at the window's begin, then at each change in it."""
+    inside = [(t, n) for t, n in history.ready_series(role) if t > window.begin and window.holds(t)]
+    return [(window.begin, history.ready_at(role, window.begin)), *inside]
 
 
 def _cause(history: History, seen: list[Restart]) -> str:

@@ -9,13 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness.declare import Declared, Sighting, register
-from harness.history import SECOND, History, PodState, Window
+from harness.history import SECOND, History, PodState
 from harness.units import seconds
-
-
-def _from_injection(history: History) -> Window | None:
-    begin = history.injected_at
-    return None if begin is None else Window(begin, None)
 
 
 def _after(history: History, t: int) -> str:
@@ -39,7 +34,7 @@ class Event(Declared):
 
     def seen(self, history: History) -> Sighting | None:
         """The first matching event since injection."""
-        window = _from_injection(history)
+        window = history.watched
         if window is None:
             return None
         for e in history.events_on(
@@ -66,7 +61,7 @@ class Restarts(Declared):
 
     def seen(self, history: History) -> Sighting | None:
         """The restart that completed what was asked."""
-        window = _from_injection(history)
+        window = history.watched
         if window is None:
             return None
         found = history.restarts(self.on, window)
@@ -102,12 +97,12 @@ class Ready(Declared):
 
     def seen(self, history: History) -> Sighting | None:
         """The first moment with that many ready pods."""
-        begin = history.injected_at
-        if begin is None:
+        window = history.watched
+        if window is None:
             return None
-        until = begin + int(seconds(self.within) / history.facts.scale * SECOND)
+        until = window.begin + int(seconds(self.within) / history.facts.scale * SECOND)
         for t, count in history.ready_series(self.on):
-            if begin <= t <= until and count == self.equals:
+            if window.holds(t) and t <= until and count == self.equals:
                 return Sighting(t, f"ready {count} {_after(history, t)}")
         return None
 
@@ -128,25 +123,36 @@ class Terminated(Declared):
 
     def seen(self, history: History) -> Sighting | None:
         """The first such ending since injection."""
-        begin = history.injected_at
-        if begin is None:
+        window = history.watched
+        if window is None:
             return None
+        found: list[tuple[int, str]] = []
         for pod in history.pods_of(self.on):
+            before: set[str] = set()
             for state in pod.states:
-                if state.t >= begin and (name := self._match(state)):
-                    return Sighting(state.t, f"{pod.name}/{name} {_after(history, state.t)}")
-        return None
+                endings = self._endings(state)
+                # What had ended before the fault is still told by every later state of the pod.
+                new = endings.keys() - before
+                before |= endings.keys()
+                if new and window.holds(state.t):
+                    found.append((state.t, f"{pod.name}/{endings[min(new)]}"))
+                    break
+        if not found:
+            return None
+        t, what = min(found)
+        return Sighting(t, f"{what} {_after(history, t)}")
 
-    def _match(self, state: PodState) -> str | None:
+    def _endings(self, state: PodState) -> dict[str, str]:
+        """The endings that match, by what tells one from another, with the container's name."""
+        out: dict[str, str] = {}
         for name, container in state.containers.items():
             for ended in (container.terminated, container.last_terminated):
-                if ended is None:
-                    continue
-                if self.reason not in (None, ended.get("reason")):
+                if ended is None or self.reason not in (None, ended.get("reason")):
                     continue
                 if self.exit_code in (None, ended.get("exitCode")):
-                    return name
-        return None
+                    which = ended.get("containerID") or ended.get("finishedAt")
+                    out[f"{name} {which}"] = name
+        return out
 
 
 @register("shows", "waiting")
@@ -163,17 +169,20 @@ class Waiting(Declared):
 
     def seen(self, history: History) -> Sighting | None:
         """The first pod state since injection that waits for the reason."""
-        begin = history.injected_at
-        if begin is None:
+        window = history.watched
+        if window is None:
             return None
-        for pod in history.pods_of(self.on):
-            for state in pod.states:
-                if state.t < begin:
-                    continue
-                for name, container in state.containers.items():
-                    if container.waiting == self.reason:
-                        return Sighting(state.t, f"{pod.name}/{name} {_after(history, state.t)}")
-        return None
+        found = [
+            (state.t, f"{pod.name}/{name}")
+            for pod in history.pods_of(self.on)
+            for state in pod.states
+            for name, container in state.containers.items()
+            if window.holds(state.t) and container.waiting == self.reason
+        ]
+        if not found:
+            return None
+        t, what = min(found)
+        return Sighting(t, f"{what} {_after(history, t)}")
 
 
 event = Event

@@ -6,14 +6,19 @@ waits for it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from harness.declare import Declared, Exposure, Facts, Finding, Scope, register
+from harness.errors import UsageError
 from harness.history import SECOND, History, Window
-from harness.units import resolve, seconds
+from harness.units import names_in, resolve, seconds
 
 During = Literal["fault", "recovered", "all"]
+
+TIMES = ("grace", "liveness", "readiness", "readiness-out", "startup")
+"""Names that a bound may use; their values come from the manifest."""
 
 RECOVERED_S = 5.0
 """Length of the window `recovered`, which begins when the role is ready and requests succeed."""
@@ -32,6 +37,26 @@ def window_of(history: History, during: During, role: str) -> Window | None:
     return None if begin is None else Window(begin, begin + int(RECOVERED_S * SECOND))
 
 
+def _not_there(history: History, during: During, role: str) -> Finding:
+    """What is said while the begin of a stretch is not known, and when it never came."""
+    recover = history.phase("recover")
+    if during == "recovered" and history.over and recover is not None:
+        return Finding("broken", f"{role} did not recover while it was watched", recover.end)
+    return Finding("open", f"{during}: not there yet")
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:g}%"
+
+
+def _known(during: str) -> None:
+    if during not in get_args(During):
+        raise UsageError(
+            f"no stretch of a trial is called {during!r}",
+            remedy=f"choose one of {', '.join(get_args(During))}",
+        )
+
+
 @register("objective", "availability")
 @dataclass(frozen=True, kw_only=True)
 class Availability(Declared):
@@ -47,31 +72,33 @@ class Availability(Declared):
 
     scope: ClassVar[Scope] = "namespace"
 
+    def __post_init__(self) -> None:
+        _known(self.during)
+        if not 0 < self.at_least <= 1:
+            raise UsageError(
+                f"availability of at least {self.at_least!r} cannot be asked",
+                remedy="give a share above 0 and at most 1, such as 0.99",
+            )
+
     def describe(self) -> str:
         """One line for tables."""
-        return f"availability at least {self.at_least:.0%} ({self.during})"
+        return f"availability at least {_percent(self.at_least)} ({self.during})"
 
     def judge(self, history: History) -> Finding:
         """Decided when every request of the stretch has its outcome."""
         window = window_of(history, self.during, self.role)
-        recover = history.phase("recover")
-        ended = recover is not None and recover.closed
         if window is None:
-            if ended and self.during == "recovered":
-                return Finding(
-                    "broken", f"{self.role} did not recover while it was watched", history.now
-                )
-            return Finding("open", f"{self.during}: not there yet")
+            return _not_there(history, self.during, self.role)
         requests = history.requests.between(window.begin, window.end)
-        if not window.closed or not (requests.settled or ended):
+        if not window.closed or not requests.settled:
             return Finding("open", f"{self.during}: {len(requests)} requests so far")
-        if not len(requests):
+        if not requests.scheduled:
             return Finding("open", f"{self.during}: no request was intended in it")
         got = requests.availability()
-        text = f"availability {got:.2%} of {len(requests)} requests ({self.during})"
+        text = f"availability {got:.2%} of {requests.scheduled} requests ({self.during})"
         if got >= self.at_least:
             return Finding("met", text, window.end)
-        return Finding("broken", f"{text}, asked {self.at_least:.0%}", window.end)
+        return Finding("broken", f"{text}, asked {_percent(self.at_least)}", window.end)
 
     def control(self, history: History) -> Finding:
         """The same share asked of the control phase."""
@@ -79,7 +106,9 @@ class Availability(Declared):
         if window is None or not window.closed:
             return Finding("open", "the control run has not ended")
         requests = history.requests.between(window.begin, window.end)
-        got = requests.availability() if len(requests) else 0.0
+        if not requests.settled:
+            return Finding("open", f"{requests.pending} requests of the control run in flight")
+        got = requests.availability() if requests.scheduled else 0.0
         state: Literal["met", "broken"] = "met" if got >= self.at_least else "broken"
         return Finding(state, f"availability {got:.2%} in the control run", window.end)
 
@@ -88,7 +117,7 @@ class Availability(Declared):
         role = facts.roles.get(self.role)
         if role is None or role.readiness_out_s is None:
             return None
-        return Exposure(role.readiness_out_s, role.why.get("readiness_out", "readiness"))
+        return Exposure(role.readiness_out_s, role.why.get("readiness_out_s", "readiness"))
 
 
 @register("objective", "latency")
@@ -105,7 +134,13 @@ class Latency(Declared):
     scope: ClassVar[Scope] = "machine"
 
     def __post_init__(self) -> None:
+        _known(self.during)
         seconds(self.at_most)
+        if not 0 < self.percentile <= 100:
+            raise UsageError(
+                f"there is no percentile {self.percentile!r}",
+                remedy="give a percentile above 0 and at most 100, such as 99",
+            )
 
     def describe(self) -> str:
         """One line for tables."""
@@ -114,11 +149,13 @@ class Latency(Declared):
     def judge(self, history: History) -> Finding:
         """Decided when every request of the stretch has its outcome."""
         window = window_of(history, self.during, self.role)
-        if window is None or not window.closed:
-            return Finding("open", f"{self.during}: not there yet")
+        if window is None:
+            return _not_there(history, self.during, self.role)
         requests = history.requests.between(window.begin, window.end)
-        if not len(requests) or not requests.settled:
-            return Finding("open", f"{self.during}: requests still in flight")
+        if not window.closed or not requests.settled:
+            return Finding("open", f"{self.during}: {len(requests)} requests so far")
+        if not len(requests):
+            return Finding("open", f"{self.during}: no request was intended in it")
         return self._compare(requests.percentile(self.percentile), window.end)
 
     def control(self, history: History) -> Finding:
@@ -127,6 +164,8 @@ class Latency(Declared):
         if window is None or not window.closed:
             return Finding("open", "the control run has not ended")
         requests = history.requests.between(window.begin, window.end)
+        if not requests.settled:
+            return Finding("open", f"{requests.pending} requests of the control run in flight")
         if not len(requests):
             return Finding("broken", "no request in the control run", window.end)
         return self._compare(requests.percentile(self.percentile), window.end)
@@ -136,6 +175,8 @@ class Latency(Declared):
         return None
 
     def _compare(self, got: float, at: int | None) -> Finding:
+        if math.isnan(got):
+            return Finding("broken", f"no request was answered ({self.during})", at)
         text = f"p{self.percentile:g} {got:.3f} s ({self.during})"
         if got <= seconds(self.at_most):
             return Finding("met", text, at)
@@ -148,13 +189,22 @@ class Recovery(Declared):
     """After the heal, `role` is fully ready and requests succeed again within a bound.
 
     `within` is a sum of durations and of names whose values come from the manifest: `readiness`
-    (one readiness period and timeout), `startup`, `liveness`, `grace`; e.g. "readiness + 5s".
+    (until a pod that answers again is back), `readiness-out`, `startup`, `liveness`, `grace`; e.g.
+    "readiness + 5s".
     """
 
     within: str = "readiness + 5s"
     role: str = "workload"
 
     scope: ClassVar[Scope] = "namespace"
+
+    def __post_init__(self) -> None:
+        unknown = sorted(names_in(self.within) - set(TIMES))
+        if unknown:
+            raise UsageError(
+                f'recovery within "{self.within}": {", ".join(unknown)} is no time of a manifest',
+                remedy=f"use durations and {', '.join(TIMES)}",
+            )
 
     def describe(self) -> str:
         """One line for tables."""
@@ -167,6 +217,7 @@ class Recovery(Declared):
             self.within,
             {
                 "readiness": role.readiness_back_s or 0.0,
+                "readiness-out": role.readiness_out_s or 0.0,
                 "startup": role.startup_s or 0.0,
                 "liveness": role.liveness_s or 0.0,
                 "grace": role.grace_s,
@@ -179,15 +230,13 @@ class Recovery(Declared):
         if healed is None:
             return Finding("open", "not healed yet")
         bound = self.bound(history.facts)
+        deadline = healed + int(bound * SECOND)
         at = history.recovered_at(self.role)
         if at is not None:
-            took = (at - healed) / SECOND
-            text = f"recovered {took:.1f} s after the heal (bound {bound:.0f} s)"
-            return Finding("met" if took <= bound else "broken", text, at)
-        deadline = healed + int(bound * SECOND)
-        recover = history.phase("recover")
+            text = f"recovered {(at - healed) / SECOND:.1f} s after the heal (bound {bound:.0f} s)"
+            return Finding("met", text, at) if at <= deadline else Finding("broken", text, deadline)
         # A request sent at the deadline is judged over the 3 s that follow, plus its own time.
-        if history.requests.complete_until(deadline + 3 * SECOND) or (recover and recover.closed):
+        if history.requests.complete_until(deadline + 3 * SECOND) or history.over:
             ready = history.ready_at(self.role, deadline)
             replicas = history.facts.role(self.role).replicas
             return Finding(

@@ -374,8 +374,8 @@ class Play:
                 "readiness_back_s": 11.0,
                 "grace_s": 30.0,
                 "why": {
-                    "liveness": "3 x 20 s period + 1 s timeout + 1 s to act",
-                    "readiness_back": "10 s period + 1 s timeout",
+                    "liveness_s": "3 x 20 s period + 1 s timeout + 1 s to act",
+                    "readiness_back_s": "10 s period + 1 s timeout",
                 },
             }
         }
