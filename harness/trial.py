@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from harness import verdict
+from harness.cluster.eventually import eventually
 from harness.declare import Expect, Scenario
 from harness.errors import HarnessError, HostError, ManifestError
 from harness.history import History
@@ -113,7 +114,7 @@ class _Trial:
             generator = await stage.load(stack)
             with stage.phase("control"):
                 await self._control(generator)
-            self._control_held()
+            await self._control_held()
             try:
                 with stage.phase("inject"):
                     stage.about_to_inject()
@@ -147,9 +148,23 @@ class _Trial:
             self.stage.tell(passed, length, "serving without a fault")
             await asyncio.sleep(0.25)
 
-    def _control_held(self) -> None:
+    async def _control_held(self) -> None:
         """A subject that does not serve without the fault is not broken any further."""
-        self.history.poll()
+        window = self.history.phase("control")
+        assert window is not None
+
+        def settled() -> bool:
+            self.history.poll()
+            return self.history.requests.between(window.begin, window.end).settled
+
+        # Requests of the last moment are still on their way; none takes longer than its timeout.
+        await eventually(
+            settled,
+            within=seconds(self.stage.placement.load.timeout) + 5,
+            every=0.05,
+            what="every request of the control phase has its outcome",
+            context=self.stage.observer,
+        )
         lost = [
             finding.reason
             for _, finding in verdict.control_findings(self.history, self.objectives)
