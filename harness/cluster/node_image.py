@@ -76,7 +76,8 @@ def node_image(engine: Engine) -> str:
         with step("node image: tools that faults need", log=_log("tools")) as running:
             _stage(engine, running, "node", choice.image, {"BASE": choice.base})
             running.note = f"{choice.image} over {choice.base}"
-        _prune(engine, {choice.image, choice.base})
+        if choice.origin == "built":
+            _prune(engine, {choice.image, choice.base})
     return choice.image
 
 
