@@ -137,7 +137,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One plain line between the steps."""
-        self.console.print(Text(text))
+        self.console.print(Text(text), soft_wrap=True)
 
     def _begin(self, step: Step) -> None:
         with self._lock:

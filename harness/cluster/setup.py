@@ -6,6 +6,7 @@ there already. `python -m harness.cluster.setup --clean` takes everything away a
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sys
 from collections.abc import Mapping
@@ -17,11 +18,12 @@ from harness import paths
 from harness.cluster import registry as registries
 from harness.cluster import toolchain
 from harness.cluster.engine import Engine, ensure_engine, find_engine, stop_engine
-from harness.cluster.images import ImageRef, build_image, push_image
 from harness.cluster.node_image import node_image
 from harness.cluster.process import output
-from harness.cluster.registry import Registry, ensure_registry
+from harness.cluster.registry import Registry
+from harness.cluster.supply import Supply
 from harness.errors import HarnessError
+from harness.manifest.subject_file import load_subject
 from harness.steps import reporter, step
 
 _CLUSTER_LABEL = "io.x-k8s.kind.cluster"
@@ -29,15 +31,15 @@ _CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """Everything that a cluster and the samples need. `images` maps a sample image's name
-    (its folder under `harness/apps/images`) to its place in the registry."""
+    """Everything that a cluster and the samples need. `images` maps an image's name in the
+    manifests to its place in the registry."""
 
     engine: Engine
     kind: Path
     kubectl: Path
     node_image: str
     registry: Registry
-    images: Mapping[str, ImageRef]
+    images: Mapping[str, str]
 
 
 def setup() -> Ready:
@@ -51,9 +53,8 @@ def setup() -> Ready:
         running.note = f"{version}, {'ours' if engine.kind == 'private' else 'the one that runs'}"
     # One side waits for compilers, the other for downloads.
     with ThreadPoolExecutor(max_workers=2) as pool:
-        samples = pool.submit(_registry_and_samples, engine)
+        samples = pool.submit(_registry_and_samples)
         kind = toolchain.kind()
-        toolchain.toxiproxy()
         image = node_image(engine)
         kubectl = toolchain.kubectl(engine, image)
         registry, images = samples.result()
@@ -68,18 +69,18 @@ def setup() -> Ready:
     )
 
 
-def sample_images(engine: Engine, registry: Registry) -> dict[str, ImageRef]:
-    """Every image of the sample subjects, in the registry."""
-    folders = sorted(path.parent for path in (paths.apps() / "images").glob("*/Dockerfile"))
-    return {
-        folder.name: push_image(engine, registry, build_image(engine, folder.name, folder))
-        for folder in folders
-    }
+def sample_images(supply: Supply) -> dict[str, str]:
+    """Every image of the sample subjects and the harness's own: name -> place in the registry."""
+    found = dict(asyncio.run(supply.own_images()))
+    for file in sorted(paths.apps().glob("*/harness.toml")):
+        subject = load_subject(file.parent)
+        found |= {name: str(supply.built(subject, name)) for name in subject.build}
+    return found
 
 
-def _registry_and_samples(engine: Engine) -> tuple[Registry, dict[str, ImageRef]]:
-    registry = ensure_registry(engine)
-    return registry, sample_images(engine, registry)
+def _registry_and_samples() -> tuple[Registry, dict[str, str]]:
+    supply = Supply()
+    return supply.registry, sample_images(supply)
 
 
 def clean() -> None:

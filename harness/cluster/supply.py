@@ -67,6 +67,18 @@ class Supply:
         wanted = {name: where for objects in variants for name, where in images_of(objects).items()}
         return await asyncio.to_thread(self._publish_all, subject, wanted)
 
+    def built(self, subject: SubjectFile, name: str) -> images.ImageRef:
+        """The image that the subject's `[build]` table describes under `name`, in the registry."""
+        build = subject.build[name]
+        local = images.build_image(
+            self.engine,
+            images.repository(name),
+            build.context,
+            dockerfile=build.context / build.dockerfile,
+            build_args=build.args,
+        )
+        return images.push_image(self.engine, self.registry, local)
+
     def _agent(self) -> images.ImageRef:
         context = paths.build() / "agent"
         context.mkdir(parents=True, exist_ok=True)
@@ -83,16 +95,8 @@ class Supply:
     ) -> Mapping[str, str]:
         out: dict[str, str] = {}
         for name in wanted:
-            build = subject.build.get(name)
-            if build is not None:
-                local = images.build_image(
-                    self.engine,
-                    images.repository(name),
-                    build.context,
-                    dockerfile=build.context / build.dockerfile,
-                    build_args=build.args,
-                )
-                out[name] = str(images.push_image(self.engine, self.registry, local))
+            if name in subject.build:
+                out[name] = str(self.built(subject, name))
             elif name in subject.subject.images or self.engine.succeeds("image", "inspect", name):
                 out[name] = str(images.publish_local_image(self.engine, self.registry, name))
             else:
