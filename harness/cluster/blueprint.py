@@ -71,7 +71,6 @@ def _write(
     for made in (node, certs, data):
         made.mkdir(exist_ok=True)
     (node / "audit-policy.yaml").write_text(shapes.audit_policy())
-    (node / "resolv.conf").write_text(shapes.resolv_conf(Path("/etc/resolv.conf").read_text()))
     for path, text in node_files().items():
         file = certs / PurePosixPath(path).relative_to(_CERTS)
         file.parent.mkdir(parents=True, exist_ok=True)

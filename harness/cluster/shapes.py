@@ -6,7 +6,6 @@ Pure: the templates of `kind-configs/` and values in, text out. Creating anythin
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,29 +118,3 @@ def render(
 def audit_policy() -> str:
     """The audit policy of every shape, as YAML text."""
     return (paths.data("kind-configs") / "audit-policy.yaml").read_text()
-
-
-def resolv_conf(host: str) -> str:
-    """The nodes' resolv.conf, made from the text of the host's.
-
-    Only name servers that a pod can reach are kept: loopback ones (Docker's, systemd-resolved's)
-    mean something else inside a pod. With none left, 192.0.2.1 (RFC 5737, never routed) stands in,
-    as CoreDNS does not start without an upstream. Search domains are left out, so that names
-    resolve alike on every machine.
-    """
-    servers = []
-    for line in host.splitlines():
-        words = line.split()
-        if len(words) >= 2 and words[0] == "nameserver":
-            address = words[1].partition("%")[0]
-            if _reachable_from_pods(address):
-                servers.append(address)
-    kept = servers[:3] or ["192.0.2.1"]
-    return "".join(f"nameserver {server}\n" for server in kept)
-
-
-def _reachable_from_pods(address: str) -> bool:
-    try:
-        return not ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

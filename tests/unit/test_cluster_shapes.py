@@ -61,10 +61,7 @@ def test_patches_keep_kubernetes_timers_at_their_defaults() -> None:
     for text in rendered("single")["kubeadmConfigPatches"]:
         patch = yaml.safe_load(text)
         patches[patch.pop("kind")] = patch
-    assert patches["KubeletConfiguration"] == {
-        "failCgroupV1": False,
-        "resolvConf": "/etc/harness/resolv.conf",
-    }
+    assert patches["KubeletConfiguration"] == {"failCgroupV1": False}
     assert set(patches["ClusterConfiguration"]) == {"apiServer"}
     flags = patches["ClusterConfiguration"]["apiServer"]["extraArgs"]
     assert set(flags) == {
@@ -108,21 +105,3 @@ def test_audit_policy_never_writes_the_body_of_a_secret() -> None:
     assert rules[secrets]["level"] == "Metadata"
     assert secrets < bodies
     assert all(rule["level"] in ("None", "Metadata", "Request") for rule in rules)
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [
-        ("nameserver 10.0.0.2\n", "nameserver 10.0.0.2\n"),
-        ("search corp\nnameserver 127.0.0.53\nnameserver ::1\n", "nameserver 192.0.2.1\n"),
-        ("nameserver 127.0.0.11\nnameserver 10.1.1.1 # here\n", "nameserver 10.1.1.1\n"),
-        ("nameserver fe80::1%eth0\n", "nameserver fe80::1\n"),
-        ("nameserver broken\nnameserver\n# none\n", "nameserver 192.0.2.1\n"),
-        (
-            "".join(f"nameserver 10.0.0.{n}\n" for n in range(1, 6)),
-            "nameserver 10.0.0.1\nnameserver 10.0.0.2\nnameserver 10.0.0.3\n",
-        ),
-    ],
-)
-def test_resolv_conf_keeps_what_a_pod_can_reach(host: str, expected: str) -> None:
-    assert shapes.resolv_conf(host) == expected
