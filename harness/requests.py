@@ -108,12 +108,9 @@ class Requests:
     @property
     def recorded_end(self) -> int:
         """Up to when arrivals are known: while it runs, the last flush; then, its end."""
-        if self.recorded_until is not None:
-            return self.recorded_until
-        if self.due is not None and self.due.stop is not None:
-            return self.due.stop
-        last = self.last_intended
-        return last if last is not None else 0
+        known = [self.recorded_until, self.due.stop if self.due is not None else None]
+        ends = [end for end in known if end is not None]
+        return min(ends) if ends else (self.last_intended or 0)
 
     def between(self, begin: int, end: int | None) -> Requests:
         """Those that were meant to start in [begin, end); `end` None: up to the latest."""
