@@ -63,6 +63,12 @@ class LoadError(HarnessError):
     exit_code = 3
 
 
+class Inconclusive(HarnessError):  # noqa: N818 - named as the verdict is
+    """What happened says nothing about the configuration; the message says who is to blame."""
+
+    exit_code = 3
+
+
 class HistoryError(HarnessError):
     """A run folder or a history cannot be read."""
 

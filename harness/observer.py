@@ -70,7 +70,7 @@ class Observer:
         """For failing waits: what is broken right now, by the trial's own record."""
         if self.history.phase("inject") is None or self.history.phase("heal") is not None:
             return []
-        return [str(self.history.trial.get("onset", "a fault is injected"))]
+        return [str(self.history.trial.get("onset") or "a fault is injected")]
 
     def recent_warnings(self) -> list[str]:
         """For failing waits: the latest Warning events."""

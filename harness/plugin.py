@@ -1,36 +1,46 @@
-"""The pytest plugin: options, scenarios as test items, fixtures for authors, report sections.
+"""The pytest plugin: options, collection, sections of failure reports, and the run's folder.
 
-A folder with a `scenario.py` is collected as one item per variant, `slug[variant]`. The trial runs
-in the item's setup and is compared with what was expected in its call, so an inconclusive trial is
-an error and a wrong outcome a failure, in JUnit too. What the fixtures hand out is in
-`harness.authoring`.
+Scenarios as test items are in `harness.items`, the fixtures for authors in `harness.fixtures`,
+what a session decides for all its tests in `harness.session`, the hooks offered in `harness.hooks`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.errors import HarnessError, UsageError
+from harness import hooks
+from harness import session as sessions
+from harness.errors import HarnessError
+from harness.items import ScenarioFile
 
-FOLDER_KEY = pytest.StashKey[Path]()
-_FIXTURES = ("harness.fixtures",)
-_GROUP = "resilience harness"
+if TYPE_CHECKING:
+    from harness.catalog import Found
+    from harness.run import Options, TrialEnd
+
+pytest_plugins = ["harness.fixtures"]
+
+_STARTED = pytest.StashKey[float]()
+_SCENARIO = "scenario.py"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options are prefixed, so that they collide with nobody's."""
-    group = parser.getgroup("harness", _GROUP)
+    group = parser.getgroup("harness", "resilience harness")
     group.addoption(
         "--harness-cluster",
         metavar="NAME",
         help="cluster to use; made if it does not exist (default: the one that `harness run` uses)",
+    )
+    group.addoption(
+        "--harness-shape",
+        choices=sessions.SHAPES,
+        help="shape of the cluster (default: the smallest that serves all collected tests)",
     )
     group.addoption(
         "--harness-context",
@@ -57,163 +67,150 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """`pytest_harness_trial`."""
+    pluginmanager.add_hookspecs(hooks)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse what cannot work before anything is collected."""
-    subject = config.getoption("--harness-subject")
-    if subject and not (Path(subject) / "harness.toml").is_file():
-        raise pytest.UsageError(
-            f"--harness-subject: {subject} has no harness.toml\n"
-            f"  remedy: write one with `harness init {subject}`"
-        )
-    if config.getoption("--harness-cluster") and config.getoption("--harness-context"):
-        raise pytest.UsageError(
-            "--harness-cluster and --harness-context exclude each other\n"
-            "  remedy: a cluster of ours goes by its name, any other by its context; give one"
-        )
     config.addinivalue_line(
-        "markers", "harness(shape): the cluster shape that a test needs: single, workers or ha"
+        "markers",
+        'harness(shape="single", *, exclusive=False): the cluster shape that a test needs (single, '
+        "workers or ha), and whether it must have the cluster to itself",
     )
+    if not hasattr(config, "workerinput"):
+        _check_options(config)
 
 
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """A `scenario.py` is a collection of variants."""
-    if file_path.name != "scenario.py":
-        return None
-    collector: ScenarioFile = ScenarioFile.from_parent(parent, path=file_path)
-    return collector
-
-
-def pytest_pycollect_makeitem(
-    collector: pytest.Module | pytest.Class, name: str, obj: object
-) -> None:
-    """Mark coroutine tests that use our fixtures, so that authors need no mark and no mode."""
-    if not inspect.iscoroutinefunction(obj):
-        return
-    ours = {"deploy", "load", "inject", "eventually", "namespace"}
-    if ours & set(inspect.signature(obj).parameters):
-        marks = getattr(obj, "pytestmark", [])
-        if not any(mark.name == "asyncio" for mark in marks):
-            pytest.mark.asyncio(obj)
-
-
-class ScenarioFile(pytest.File):
-    """One scenario; its items are its variants."""
-
-    def collect(self) -> Iterator[ScenarioItem]:
-        """One item per variant; an error in the file is a collection error with its remedy."""
-        from harness import catalog
+def _check_options(config: pytest.Config) -> None:
+    option = config.getoption
+    subject, output = option("--harness-subject"), option("--harness-output")
+    if subject and not (Path(subject) / "harness.toml").is_file():
+        _refuse(
+            f"--harness-subject: {subject} has no harness.toml",
+            f"write one with `harness init {subject}`",
+        )
+    if option("--harness-context"):
+        for other in ("--harness-cluster", "--harness-shape"):
+            if option(other):
+                _refuse(
+                    f"{other} and --harness-context exclude each other",
+                    "a cluster of ours goes by its name, any other by its context; give one",
+                )
+    if option("--harness-cluster"):
+        from harness.cluster.clusters import valid_name
 
         try:
-            found = catalog.load_scenario(self.path.parent)
-            subject = self.config.getoption("--harness-subject")
-            if subject:
-                from harness.run import Options, select
-
-                chosen, left_out = select([found], Options(subject=Path(subject)))
-                if left_out:
-                    # Not collected rather than skipped: nothing that could have run is hidden,
-                    # and `harness list --subject` tells why.
-                    return
-                found = chosen[0][0]
+            valid_name(option("--harness-cluster"))
         except HarnessError as error:
-            raise self.CollectError(str(error)) from error
-        for variant in found.scenario.variants:
-            yield ScenarioItem.from_parent(
-                self, name=f"{found.slug}[{variant}]", found=found, variant=variant
-            )
-
-
-class Inconclusive(Exception):  # noqa: N818 - named as the verdict is
-    """The trial says nothing about the configuration."""
-
-
-class WrongOutcome(AssertionError):  # noqa: N818 - a failed expectation, like an assertion
-    """The verdict is not the one that was expected, or not for the stated reason."""
-
-
-class ScenarioItem(pytest.Item):
-    """One variant of one scenario: a trial."""
-
-    def __init__(self, *, found: Any, variant: str, **rest: Any) -> None:
-        super().__init__(**rest)
-        self.found = found
-        self.variant = variant
-        self.end: Any = None
-        self.add_marker(pytest.mark.harness(found.scenario.shape))
-
-    def setup(self) -> None:
-        """Run the trial; raises Inconclusive, which pytest reports as an error."""
-        from harness.run import Options, run_variant
-
-        option = self.config.getoption
-        subject = option("--harness-subject")
-        options = Options(
-            subject=Path(subject) if subject else None,
-            faithful=option("--harness-faithful"),
-            seed=option("--harness-seed"),
-            cluster=option("--harness-cluster"),
-            context=option("--harness-context"),
-            folder=run_folder(self.config),
-            command=["pytest", *self.config.invocation_params.args],
+            _refuse(f"--harness-cluster: {error.message}", error.remedy)
+    if (
+        output
+        and Path(output).exists()
+        and (not Path(output).is_dir() or any(Path(output).iterdir()))
+    ):
+        _refuse(
+            f"--harness-output: {output} is there already and not an empty folder",
+            "name a folder that does not exist: a run never overwrites another one",
         )
-        self.end = asyncio.run(run_variant(self.found, self.variant, options))
-        result = self.end.result
-        self.user_properties += [("verdict", result.verdict), ("outcome", result.outcome)]
-        self.add_report_section("setup", "trial", self._story())
-        if result.verdict == "inconclusive":
-            raise Inconclusive(f"{result.deciding}\n  to blame: {result.blame}")
-        if self.end.residue:
-            raise Inconclusive("left behind: " + "; ".join(self.end.residue))
-
-    def runtest(self) -> None:
-        """Compare with what was expected; raises WrongOutcome."""
-        result = self.end.result
-        if result.outcome != "as expected":
-            expected = self.found.scenario.variants[self.variant].verdict
-            raise WrongOutcome(f"{result.outcome}: {result.deciding} (expected: {expected})")
-
-    def repr_failure(self, excinfo: Any, style: Any = None) -> Any:
-        """Our own errors without a traceback: the message and the remedy are what helps."""
-        if isinstance(excinfo.value, HarnessError | Inconclusive | WrongOutcome):
-            return f"{type(excinfo.value).__name__}: {excinfo.value}"
-        return super().repr_failure(excinfo, style)
-
-    def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where the item comes from and what it is called."""
-        return self.path, None, self.name
-
-    def _story(self) -> str:
-        result = self.end.result
-        lines = [f"{result.verdict}: {result.deciding}"]
-        lines += [
-            f"  {finding.state}: {name}: {finding.reason}" for name, finding in result.objectives
-        ]
-        lines += [f"  {'shown' if seen else 'NOT shown'}: {name}" for name, seen in result.shows]
-        lines.append(f"  history: {self.end.plan.placement.folder}")
-        return "\n".join(lines)
+    given = option("--harness-seed")
+    if given is not None and not 0 <= given < 2**31:
+        _refuse(f"--harness-seed: {given} is out of range", "give a number from 0 to 2147483647")
 
 
-def run_folder(config: pytest.Config) -> Path:
-    """The run's folder: one per session, shared by xdist's workers."""
-    if FOLDER_KEY not in config.stash:
-        worker = getattr(config, "workerinput", None)
-        given = config.getoption("--harness-output")
-        if worker is not None:
-            folder = Path(worker["harness_folder"])
-        elif given:
-            folder = Path(given)
-        else:
-            from harness.run import new_folder
+def _refuse(message: str, remedy: str) -> None:
+    raise pytest.UsageError(f"{message}\n  remedy: {remedy}")
 
-            folder = new_folder()
-        config.stash[FOLDER_KEY] = folder.absolute()
-    return config.stash[FOLDER_KEY]
+
+# -- collection -------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(
+    file_path: Path, parent: pytest.Collector
+) -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """A `scenario.py` is a collection of variants, also when it is named on the command line."""
+    found = yield
+    if file_path.name != _SCENARIO:
+        return found
+    collector: ScenarioFile = ScenarioFile.from_parent(parent, path=file_path)
+    return [collector]
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_pycollect_makeitem() -> Generator[None, Any, Any]:
+    """Mark coroutine tests that use our fixtures, so that authors need no mark and no mode.
+
+    Closest to the items, so that pytest-asyncio, which looks for the mark afterwards, sees it.
+    """
+    made = yield
+    for item in made if isinstance(made, list) else [made]:
+        if (
+            isinstance(item, pytest.Function)
+            and sessions.ASYNC & set(item.fixturenames)
+            and item.get_closest_marker("anyio") is None
+        ):
+            item.add_marker("asyncio")
+    return made
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse marks that cannot be meant, while nothing has started."""
+    given = config.getoption("--harness-shape")
+    for item in items:
+        asked = sessions.shape_of(item)
+        if given and sessions.SHAPES.index(asked) > sessions.SHAPES.index(given):
+            _refuse(
+                f"{item.nodeid} needs a cluster of shape {asked}, and --harness-shape is {given}",
+                f"give --harness-shape {asked}, or leave the test out with -k or -m",
+            )
+        if sessions.ASYNC & set(getattr(item, "fixturenames", ())):
+            _check_loop(config, item)
+
+
+def _check_loop(config: pytest.Config, item: pytest.Item) -> None:
+    mark = item.get_closest_marker("asyncio")
+    default = config.getini("asyncio_default_test_loop_scope")
+    scope = (mark.kwargs.get("loop_scope") if mark else None) or default
+    if scope != "function":
+        _refuse(
+            f"{item.nodeid}: its loop lasts for the {scope}, but what the harness's fixtures open "
+            "lasts for one test",
+            'leave loop_scope out, or write @pytest.mark.asyncio(loop_scope="function")',
+        )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_harness_trial(
+    item: pytest.Item, found: Found, variant: str, options: Options
+) -> TrialEnd:
+    """The trial itself; Ctrl-C and SIGTERM heal before they end the session."""
+    from harness.run import run_variant
+
+    with sessions.sigterm_as_interrupt():
+        return asyncio.run(run_variant(found, variant, options))
+
+
+# -- reports ----------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A section of its own for everything that the harness saw of a failing test."""
+    if call.excinfo is not None and (story := item.stash.get(sessions.STORY, None)) is not None:
+        text = story()
+        if text:
+            item.add_report_section(call.when, "resilience harness", text)
+    return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """xdist: tell each worker where the run's folder is."""
-    node.workerinput["harness_folder"] = str(run_folder(node.config))
+    """xdist: tell each worker what the controller decided."""
+    sessions.tell_worker(node.config, node.workerinput)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -221,16 +218,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.stash[_STARTED] = time.time()
 
 
-_STARTED = pytest.StashKey[float]()
-
-
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write run.json and the reports, once per session, if any trial was run."""
     config = session.config
-    if hasattr(config, "workerinput") or FOLDER_KEY not in config.stash:
-        return
-    folder = run_folder(config)
-    if not any(folder.glob("*/trial.json")):
+    if hasattr(config, "workerinput") or (folder := _trials(config)) is None:
         return
     from harness.judging import close_run
     from harness.report.write import write_reports
@@ -239,17 +231,25 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     close_run(
         folder,
         started=config.stash[_STARTED],
-        command=["pytest", *config.invocation_params.args],
+        command=["pytest", *map(str, config.invocation_params.args)],
         subject=Path(subject) if subject else None,
     )
     write_reports(folder)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Where the report is."""
-    if FOLDER_KEY in config.stash and (run_folder(config) / "report.html").is_file():
-        terminalreporter.section("resilience harness")
-        terminalreporter.line(f"report: {run_folder(config) / 'report.html'}")
+    """Seed, histories and report, if anything was run."""
+    folder = sessions.decided_folder(config)
+    if folder is None or not folder.is_dir():
+        return
+    terminalreporter.section("resilience harness")
+    terminalreporter.line(f"seed: {sessions.seed(config)} (--harness-seed repeats it)")
+    terminalreporter.line(f"histories: {folder}")
+    if (folder / "report.html").is_file():
+        terminalreporter.line(f"report: {folder / 'report.html'}")
 
 
-__all__ = ["Inconclusive", "ScenarioFile", "ScenarioItem", "UsageError", "WrongOutcome"]
+def _trials(config: pytest.Config) -> Path | None:
+    """The run's folder if any trial ended in it."""
+    folder = sessions.decided_folder(config)
+    return folder if folder is not None and any(folder.glob("*/trial.json")) else None

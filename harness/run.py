@@ -67,7 +67,8 @@ class Options:
     """What is asked of a run.
 
     `subject` None: each scenario with its own sample subject, judged by outcome. `variants` empty:
-    all. `faithful`: probe timings unscaled. `cluster` None: the default one of the shape needed.
+    all. `faithful`: probe timings unscaled. `shape` None: the smallest
+    cluster that serves. `cluster` None: the default one of the shape needed.
     """
 
     scenarios: Sequence[str] = ()
@@ -75,6 +76,7 @@ class Options:
     subject: Path | None = None
     faithful: bool = False
     seed: int | None = None
+    shape: str | None = None
     cluster: str | None = None
     context: str | None = None
     folder: Path | None = None
@@ -331,8 +333,8 @@ async def ground(options: Options, shape: str) -> AsyncIterator[Ground]:
     if options.context is not None:
         cluster = await attach(options.context)
     else:
-        name = options.cluster or default_cluster(shape)
-        cluster = await lifecycle.up(name, shape)
+        wanted = options.shape or shape
+        cluster = await lifecycle.up(options.cluster or default_cluster(wanted), wanted)
     async with stand_on(cluster) as stand:
         yield stand
 

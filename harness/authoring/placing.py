@@ -1,0 +1,163 @@
+"""From `deploy("deploy/")` to a placement: the subject's file found, its manifests rendered,
+checked, scaled and isolated, its images in the registry. Nothing has started on the cluster yet.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import catalog, paths
+from harness.cluster.render import render
+from harness.cluster.supply import Supply
+from harness.declare import AS_GIVEN, Load
+from harness.errors import FaultError, ManifestError, UsageError
+from harness.faults import proxied
+from harness.faults.base import Fault
+from harness.manifest import images as manifest_images
+from harness.manifest import scale as manifest_scale
+from harness.manifest import validate
+from harness.manifest.isolation import isolate
+from harness.manifest.objects import Object, did_you_mean
+from harness.manifest.subject_file import FILE, SubjectFile, load_subject
+from harness.stage import Placement
+
+ENTRY = "entry"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What an author asked of `deploy`; `folders` are where a relative path may begin."""
+
+    path: str | Path
+    folders: Sequence[Path]
+    variant: str | None
+    scale: int
+    in_path: Sequence[str] | None
+    faults: Sequence[Fault]
+    seed: int
+    folder: Path
+    test: str
+
+
+async def place(request: Request, supply: Supply) -> Placement:
+    """Everything decided and checked. Raises UsageError, ManifestError or FaultError."""
+    subject = find_subject(request.path, request.folders)
+    component = find_component(request.variant, subject, request.folders)
+    made = await render(
+        subject.subject.manifests, variant=component, kubectl=await supply.kubectl()
+    )
+    validate.check(
+        made.objects,
+        version=supply.kubernetes_version,
+        sources=made.sources,
+        roles=subject.roles,
+    )
+    objects, notes = made.objects, list(made.notes)
+    if request.scale != 1:
+        scaled = manifest_scale.scale(objects, by=request.scale)
+        objects, notes = scaled.objects, notes + list(scaled.notes)
+    in_path = _in_path(request, subject, objects)
+    images = await supply.subject_images(subject, [objects])
+    trial = secrets.token_hex(3)
+    isolation = isolate(
+        manifest_images.rewrite(objects, images),
+        trial=trial,
+        default_namespace=subject.subject.namespace,
+    )
+    return Placement(
+        trial=trial,
+        subject=subject,
+        isolation=isolation,
+        faults=list(request.faults),
+        load=Load(timeout=f"{subject.load.timeout:g}s"),
+        exclusive=isolation.exclusive or any(f.scope != "namespace" for f in request.faults),
+        scale=request.scale,
+        seed=request.seed,
+        folder=request.folder / f"{subject.subject.name}-{trial}",
+        images=await supply.own_images(),
+        declared={
+            "test": request.test,
+            "title": request.test,
+            "variant": request.variant or AS_GIVEN,
+            "notes": [*notes, *isolation.why],
+        },
+        in_path=in_path,
+    )
+
+
+def find_subject(path: str | Path, folders: Sequence[Path]) -> SubjectFile:
+    """The subject in a folder, or in its parent, or the sample subject of that name."""
+    tried = list(dict.fromkeys((base / path).absolute() for base in folders))
+    for folder in tried:
+        for place_ in (folder, folder.parent):
+            if folder.is_dir() and (place_ / FILE).is_file():
+                return load_subject(place_)
+    samples = sorted(p.parent.name for p in paths.apps().glob(f"*/{FILE}"))
+    if str(path) in samples:
+        return catalog.sample_subject(str(path))
+    where = ", ".join(map(str, tried))
+    found = [folder for folder in tried if folder.is_dir()]
+    if found:
+        raise UsageError(
+            f"deploy({str(path)!r}): neither {found[0]} nor the folder above it has a {FILE}",
+            remedy=f"write one: harness init {found[0]}",
+        )
+    raise UsageError(
+        f"deploy({str(path)!r}): there is no such folder (looked for {where})",
+        remedy="name the folder of your manifests or of harness.toml, relative to the test's own "
+        f"folder or to where pytest was started; or a sample subject: {', '.join(samples)}",
+    )
+
+
+def find_component(
+    variant: str | None, subject: SubjectFile, folders: Sequence[Path]
+) -> Path | None:
+    """The kustomize component of a variant: of the subject, of a shipped scenario, or a path."""
+    if variant is None or variant == AS_GIVEN:
+        return None
+    tried = [base / variant for base in folders]
+    if subject.subject.variants is not None:
+        tried.insert(0, subject.subject.variants / variant)
+    tried.append(paths.data("scenarios") / variant)
+    for folder in tried:
+        if (folder / "kustomization.yaml").is_file():
+            return folder.absolute()
+    raise UsageError(
+        f"{subject.subject.name} has no variant {variant!r}",
+        remedy="name a folder with a kustomize component: below `variants` of harness.toml, of a "
+        'shipped scenario ("liveness-checks-database/fragile"), or relative to the test',
+    )
+
+
+def _in_path(request: Request, subject: SubjectFile, objects: Sequence[Object]) -> tuple[str, ...]:
+    """Before which roles a proxy stands: those asked for, or all that can have one."""
+    if request.in_path is None:
+        if request.faults:
+            return ()
+        return tuple(
+            name
+            for name, role in subject.roles.items()
+            if name != ENTRY
+            and role.ref.kind == "Service"
+            and proxied.support(role, objects, speed=False).state != "unsupported"
+        )
+    for name in request.in_path:
+        if name not in subject.roles:
+            raise UsageError(
+                f"in_path names {name!r}, a role that {subject.directory / FILE} does not bind "
+                f"{did_you_mean(name, subject.roles)}".rstrip(),
+                remedy=f"bind it under [roles], or choose among {', '.join(subject.roles)}",
+            )
+        try:
+            support = proxied.support(subject.role(name), objects, speed=False)
+        except ManifestError as error:
+            raise FaultError(error.message, remedy=error.remedy) from error
+        if support.state == "unsupported":
+            raise FaultError(
+                f"no proxy can stand before role {name!r}: {support.why}",
+                remedy="leave it out of in_path; faults on its connections are not possible",
+            )
+    return tuple(request.in_path)
