@@ -24,12 +24,13 @@ from harness.cluster.audit import AuditLog
 from harness.cluster.clusters import Cluster
 from harness.cluster.eventually import eventually
 from harness.cluster.leases import lease_entry_port
-from harness.cluster.ledger import Entry, Ledger
+from harness.cluster.ledger import Entry, Ledger, Record
 from harness.cluster.nodes import NodeCommands
 from harness.cluster.world import World
 from harness.declare import Json, Load
-from harness.errors import ManifestError, WaitTimeout
+from harness.errors import HarnessError, ManifestError, ResidueError, WaitTimeout
 from harness.faults.base import Fault, FaultContext
+from harness.faults.proxied import stand_in_path
 from harness.history import REQUESTS_FILE, SCHEMA, SECOND, History, Writer
 from harness.load.generator import Generator
 from harness.manifest.facts import facts
@@ -73,7 +74,8 @@ class Placement:
 
     `isolation` has the variant's objects, rendered, scaled, with images by digest, in the trial's
     own namespaces; `images` are the harness's own. `exclusive`: the cluster is leased to this trial
-    alone. `declared` is what the history's first record says beside all that.
+    alone. `in_path` names the roles before which a proxy stands although no fault asks for it yet.
+    `declared` is what the history's first record says beside all that.
     """
 
     trial: str
@@ -86,7 +88,8 @@ class Placement:
     seed: int
     folder: Path
     images: Mapping[str, str]
-    declared: Mapping[str, object] = field(default_factory=dict)
+    declared: Json = field(default_factory=dict)
+    in_path: Sequence[str] = ()
 
 
 class Inconclusive(Exception):  # noqa: N818 - it is a verdict, not an error
@@ -124,7 +127,7 @@ class Stage:
         )
         self._audit = AuditLog(ground.nodes, [n.name for n in ground.cluster.control_planes])
         self._before: baseline.Snapshot | None = None
-        self._before_faults: set[str] = set()
+        self._before_faults: frozenset[str] = frozenset()
 
     # -- before the fault -------------------------------------------------------------------
 
@@ -152,6 +155,8 @@ class Stage:
         """Let faults stand in the path, store the manifests, take the baseline."""
         for fault in self.faults:
             self.objects = fault.prepare(self.objects, self.context)
+        for role in self.placement.in_path:
+            self.objects = stand_in_path(self.objects, self.context.role(role), self.context)
         folder = self.placement.folder / "manifests"
         folder.mkdir(exist_ok=True)
         data = orjson.dumps(self.objects, option=orjson.OPT_INDENT_2)
@@ -209,12 +214,15 @@ class Stage:
         await self.ground.kube.apply(entry_service(service, role.ref, port.node_port))
         return f"http://127.0.0.1:{port.host_port}"
 
-    async def load(self, stack: AsyncExitStack) -> Generator:
-        """Load on the entry for as long as `stack` is open; its requests join the history."""
+    async def load(self, stack: AsyncExitStack, asked: Load | None = None) -> Generator:
+        """Load on the entry for as long as `stack` is open; its requests join the history.
+
+        `asked` replaces the load of the placement.
+        """
         url = await self.entry(stack)
         path = self.placement.folder / REQUESTS_FILE
         self.history.follow_requests(path)
-        declared, own = self.placement.load, self.placement.subject.load
+        declared, own = asked or self.placement.load, self.placement.subject.load
         load = Load(
             rate=declared.rate if declared.rate is not None else own.rate,
             endpoints=declared.endpoints,
@@ -228,9 +236,19 @@ class Stage:
 
     # -- the fault --------------------------------------------------------------------------
 
-    def about_to_inject(self) -> None:
-        """From here on every new record of this trial in the ledger is a fault's."""
-        self._before_faults = {r.id for r in self.ground.ledger.open_records}
+    def add_fault(self, fault: Fault) -> int:
+        """The fault's number in the history; for tests, which name faults after the deployment."""
+        if fault not in self.faults:
+            self.faults.append(fault)
+        return self.faults.index(fault)
+
+    def about_to_inject(self) -> frozenset[str]:
+        """From here on every new record of this trial in the ledger is a fault's.
+
+        Returns the ids of those before, which `heal` takes.
+        """
+        self._before_faults = frozenset(r.id for r in self.ground.ledger.open_records)
+        return self._before_faults
 
     async def measure(self, index: int) -> bool:
         """One measurement of a fault, recorded; True if it was felt."""
@@ -245,15 +263,19 @@ class Stage:
         )
         return got.felt
 
-    async def heal(self) -> None:
-        """Undo what injection recorded, newest first; then no measurement may feel it."""
-        for record in self.ground.ledger.open_records:
-            if record.trial == self.placement.trial and record.id not in self._before_faults:
-                await Entry(self.ground.ledger, record).undo(self.ground.world)
-                self.writer.append("fault", step="healed", text=str(record))
-        for index, fault in enumerate(self.faults):
+    async def heal(
+        self, *, before: frozenset[str] | None = None, faults: Sequence[int] | None = None
+    ) -> None:
+        """Undo what injection recorded, newest first; then no measurement may feel it.
+
+        Where injections are nested, `before` is what `about_to_inject` returned for this one, and
+        `faults` are its own.
+        """
+        known = self._before_faults if before is None else before
+        await self._undo([r for r in self._records() if r.id not in known])
+        for index in range(len(self.faults)) if faults is None else faults:
             if verdict.felt(self.history, index).ever:
-                await self._until_not_felt(index, fault)
+                await self._until_not_felt(index, self.faults[index])
 
     async def _until_not_felt(self, index: int, fault: Fault) -> None:
         async def gone() -> bool:
@@ -278,10 +300,27 @@ class Stage:
 
     async def remove(self) -> None:
         """Undo all that is left of this trial in the ledger: what was deployed, newest first."""
-        for record in self.ground.ledger.open_records:
-            if record.trial == self.placement.trial:
-                self.listener.status(self.placement.trial, f"removing {record.kind}")
+        await self._undo(self._records())
+
+    def _records(self) -> list[Record]:
+        return [r for r in self.ground.ledger.open_records if r.trial == self.placement.trial]
+
+    async def _undo(self, records: Sequence[Record]) -> None:
+        """Undo every record; one that fails keeps none of the others from being tried."""
+        failed: list[str] = []
+        for record in records:
+            self.listener.status(self.placement.trial, f"undoing {record.kind}")
+            try:
                 await Entry(self.ground.ledger, record).undo(self.ground.world)
+            except HarnessError as error:
+                failed.append(f"{record}: {error.message}")
+            else:
+                self.writer.append("fault", step="undone", text=str(record))
+        if failed:
+            raise ResidueError(
+                "not undone: " + "; ".join(failed),
+                remedy="run `harness heal`; if that fails too, `harness up --rebuild`",
+            )
 
     async def residue(self) -> tuple[str, ...]:
         """What is not as it was before, in words; recorded."""
