@@ -32,8 +32,10 @@ lint: venv ## Format, lint, types, layers
 unit: venv ## The fast tests, no cluster
 	@$(pytest) tests/unit
 
-bench: setup ## How much load one machine sends, and what recording costs
-	@$(harness) bench
+bench: setup ## Figures: load held, cost of recording, judging, cluster start, memory
+	@.venv/bin/python -m harness.bench.load
+	@.venv/bin/python -m harness.bench.cluster_up
+	@.venv/bin/python -m harness.bench.memory
 
 lock: venv ## Write requirements.lock anew from pyproject.toml
 	@scripts/lock

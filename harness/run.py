@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import resource
 import secrets
 import subprocess
 import sys
@@ -195,6 +196,7 @@ def finish(
         "trials": list(trials),
         "not_applicable": [asdict(n) for n in summary.not_applicable],
         "residue": list(summary.residue),
+        "peak_memory_bytes": peak_memory(),
     }
     write_json(folder / RUN_FILE, document)
 
@@ -508,6 +510,16 @@ def harness_version() -> Json:
 def _git(root: Path, *args: str) -> str:
     done = subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True)
     return done.stdout.strip()
+
+
+def peak_memory() -> dict[str, int]:
+    """Most resident bytes of this process, and of the largest of its ended children."""
+    # Linux counts in KiB. The largest child of a run is its load generator.
+    own, children = (
+        resource.getrusage(who).ru_maxrss * 1024
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return {"harness": own, "load generator": children}
 
 
 def host_facts() -> Json:
