@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from harness import verdict
 from harness.cluster.eventually import eventually
 from harness.declare import Expect, Scenario
-from harness.errors import HarnessError, HostError, ManifestError
+from harness.errors import HarnessError, HostError, ManifestError, ResidueError, WaitTimeout
 from harness.history import History
 from harness.load.generator import Generator
 from harness.stage import Ground, Inconclusive, Listener, Placement, Stage
@@ -75,6 +75,7 @@ class _Trial:
     async def run(self) -> tuple[str, ...]:
         """All phases; returns the residue, in words."""
         stage = self.stage
+        left: tuple[str, ...] = ()
         try:
             try:
                 with stage.phase("preflight"):
@@ -88,13 +89,16 @@ class _Trial:
             except Inconclusive as reason:
                 stage.problem(reason.blame, str(reason))
             except HarnessError as error:
-                stage.problem(_blame(error), error.message)
+                stage.problem(_blame(error), f"{error.message}\n  remedy: {error.remedy}")
         finally:
             # Also when interrupted: an asyncio task may await freely once its cancellation came.
             with stage.phase("remove"):
-                await stage.remove()
+                try:
+                    await stage.remove()
+                except ResidueError as error:
+                    left = (error.message,)
         with stage.phase("prove clean"):
-            return await stage.residue()
+            return (*left, *await stage.residue())
 
     def _preflight(self) -> None:
         stage = self.stage
@@ -158,20 +162,24 @@ class _Trial:
             return self.history.requests.between(window.begin, window.end).settled
 
         # Requests of the last moment are still on their way; none takes longer than its timeout.
-        await eventually(
-            settled,
-            within=seconds(self.stage.placement.load.timeout) + 5,
-            every=0.05,
-            what="every request of the control phase has its outcome",
-            context=self.stage.observer,
-        )
-        lost = [
-            finding.reason
-            for _, finding in verdict.control_findings(self.history, self.objectives)
-            if finding.state == "broken"
-        ]
-        if lost:
-            raise Inconclusive("subject", "before any fault: " + "; ".join(lost))
+        limit = seconds(self.stage.placement.load.timeout) + 5
+        try:
+            await eventually(
+                settled,
+                within=limit,
+                every=0.05,
+                what="every request of the control phase has its outcome",
+                context=self.stage.observer,
+            )
+        except WaitTimeout as error:
+            raise Inconclusive(
+                "host", f"the load generator fell behind: outcomes are missing after {limit:.0f} s"
+            ) from error
+        findings = verdict.control_findings(self.history, self.objectives)
+        lost = verdict.control_lost(self.history, findings)
+        if lost is not None:
+            _, blame, reasons = lost
+            raise Inconclusive(blame or "harness", "; ".join(reasons))
 
     async def _felt(self, generator: Generator) -> None:
         deadline = time.monotonic() + FELT_S
