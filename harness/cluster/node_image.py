@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from harness import paths
 from harness.cluster import host_config, toolchain
-from harness.cluster.base_image import ensure_base, pull
+from harness.cluster.base_image import ensure_base, offered, pull
 from harness.cluster.engine import Engine
 from harness.cluster.node_programs import (
     ALL,
@@ -28,7 +28,6 @@ from harness.cluster.node_programs import (
     gather,
     kubernetes_images,
 )
-from harness.cluster.process import CommandError
 from harness.errors import HostError
 from harness.steps import Step, step
 
@@ -66,12 +65,9 @@ def node_image(engine: Engine) -> str:
         choice = describe_choice(engine)
         if choice.present:
             return choice.image
-        if choice.origin == "pulled":
-            with step("node image: kind's own") as running:
-                if not pull(engine, KIND_DEFAULT):
-                    raise _unreachable(KIND_DEFAULT)
-                running.note = choice.reason
-        elif choice.origin == "built" and not _present(engine, choice.base):
+        if choice.origin == "pulled" and not _pull_base(engine, choice):
+            choice = _offline(engine)
+        if choice.origin == "built" and not _present(engine, choice.base):
             _build_system(engine, choice.base)
         with step("node image: tools that faults need", log=_log("tools")) as running:
             _stage(engine, running, "node", choice.image, {"BASE": choice.base})
@@ -99,15 +95,9 @@ def describe_choice(engine: Engine) -> NodeImageChoice:
     pulled = _choice(engine, KIND_DEFAULT, "pulled", "cgroup v2, and a registry answers")
     if pulled.present:
         return pulled
-    offline = NodeImageChoice(
-        image=built.image,
-        base=built.base,
-        origin="built",
-        reason="no registry answers",
-        present=built.present,
-    )
     # An image that was built here says that no registry answered: do not ask at every start.
-    return offline if built.present or not _registry_answers(engine) else pulled
+    offline = _offline(engine)
+    return offline if offline.present or not offered(engine, KIND_DEFAULT) else pulled
 
 
 def load_balancer_image(engine: Engine) -> str:
@@ -164,19 +154,25 @@ def _prune(engine: Engine, keep: set[str]) -> None:
         engine.docker("rmi", name, check=False)
 
 
-def _registry_answers(engine: Engine) -> bool:
-    try:
-        engine.docker("manifest", "inspect", KIND_DEFAULT, timeout=20)
-    except CommandError:
-        return False
-    return True
+def _offline(engine: Engine) -> NodeImageChoice:
+    return _choice(engine, built_base(), "built", "no registry answers")
 
 
-def _unreachable(image: str) -> HostError:
-    return HostError(
-        f"no registry gives {image}",
-        remedy=f"set {ENVIRONMENT}=built, or give the engine the image",
-    )
+def _pull_base(engine: Engine, choice: NodeImageChoice) -> bool:
+    """True when kind's image is there; False when it is not and the choice was automatic."""
+    if _present(engine, choice.base):
+        return True
+    with step("node image: kind's own") as running:
+        if pull(engine, choice.base):
+            running.note = choice.reason
+            return True
+        if os.environ.get(ENVIRONMENT, "auto") == "auto":
+            running.note = "no registry gives it; one is built instead"
+            return False
+        raise HostError(
+            f"no registry gives {choice.base}",
+            remedy=f"set {ENVIRONMENT}=built, or give the engine the image",
+        )
 
 
 def _build_system(engine: Engine, tag: str) -> None:

@@ -14,6 +14,7 @@ from harness.cluster import node_image
 from harness.cluster.engine import Engine
 from harness.cluster.node_image import KIND_DEFAULT, built_base, describe_choice
 from harness.cluster.process import CommandError
+from harness.errors import HostError
 
 
 class Host(Engine):
@@ -99,3 +100,41 @@ def test_a_changed_input_is_another_image(
         file.write("# changed\n")
     assert (built_base() != before) is system_too
     assert describe_choice(Host("1")).image != image
+
+
+class Offers(Host):
+    """A registry that answers questions, and a pull that fails."""
+
+    def info(self) -> dict[str, Any]:
+        return {"CgroupVersion": "2", "RegistryConfig": {"Mirrors": ["http://mirror.example/"]}}
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path))
+    done: list[str] = []
+    monkeypatch.setattr(node_image, "_build_system", lambda engine, tag: done.append(tag))
+    monkeypatch.setattr(node_image, "_stage", lambda *words, **options: done.append(words[3]))
+    monkeypatch.setattr(node_image, "_prune", lambda engine, keep: None)
+    return done
+
+
+def test_a_mirror_counts_as_a_registry_without_being_asked() -> None:
+    host = Offers("2")
+    assert describe_choice(host).origin == "pulled"
+    assert not any(words[0] == "manifest" for words in host.__dict__["asked"])
+
+
+def test_a_failed_pull_falls_back_to_a_build(built: list[str]) -> None:
+    image = node_image.node_image(Offers("2"))
+    assert built == [built_base(), image]
+
+
+def test_a_forced_pull_that_fails_is_an_error(
+    built: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(node_image.ENVIRONMENT, "pulled")
+    with pytest.raises(HostError, match="no registry gives kindest/node") as caught:
+        node_image.node_image(Offers("2"))
+    assert "HARNESS_NODE_IMAGE=built" in caught.value.remedy
+    assert built == []
