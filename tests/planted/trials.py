@@ -1,0 +1,98 @@
+"""Real trials of the planted subject: what every planted test stands on, also as a program.
+
+`python tests/planted/trials.py FOLDER` carries one calm trial out, for tests that kill it half-way.
+The defects themselves are planted in the tests beside it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness import Expect, Load, Scenario, objectives
+from harness.cluster.render import render
+from harness.cluster.supply import Supply
+from harness.commands.running import Interrupted
+from harness.commands.running import run as until_done
+from harness.declare import Fault, Json
+from harness.faults import SlowDependency
+from harness.history import History
+from harness.manifest.subject_file import load_subject
+from harness.run import Options, Prepared, Quiet, RunListener, TrialEnd, ground, leased, plan
+from harness.stage import Ground
+
+SUBJECT = Path(__file__).parent / "subject"
+SLOW = SlowDependency("database", latency="2s")
+
+
+def scenario(faults: Sequence[Fault] = (SLOW,), *, variant: str, expect: Expect) -> Scenario:
+    """The slow database in its shortest form: 10 requests/s, a control run of four seconds."""
+    return Scenario(
+        title="planted",
+        source="planted",
+        subject="planted",
+        slug="planted",
+        load=Load(rate=10, timeout="5s"),
+        control="4s",
+        faults=faults,
+        objectives=[
+            objectives.restarts("workload", at_most=0),
+            objectives.availability(at_least=0.99, during="recovered"),
+            objectives.recovery(within="readiness + 10s"),
+        ],
+        variants={variant: expect},
+    )
+
+
+async def carry_out(
+    stand: Ground,
+    folder: Path,
+    *,
+    name: str,
+    expect: Expect = Expect("survived"),  # noqa: B008 - frozen
+    faults: Sequence[Fault] = (SLOW,),
+    component: str | None = None,
+    entry: str = "entry",
+    listener: RunListener | None = None,
+) -> TrialEnd:
+    """One trial called `name`; `component` is a defect in the manifests, `entry` the role to load.
+
+    Goes through everything that `harness run` does between its options and a verdict.
+    """
+    supply = Supply()
+    subject = load_subject(SUBJECT)
+    roles = {**subject.roles, "entry": subject.roles[entry]}
+    subject = subject.model_copy(update={"roles": roles})
+    made = await render(
+        subject.subject.manifests,
+        variant=SUBJECT / "variants" / component if component else None,
+        kubectl=await supply.kubectl(),
+    )
+    planted = replace(scenario(faults, variant=name, expect=expect))
+    prepared = Prepared(planted, subject, {name: made.objects}, 1, ())
+    each = await plan(prepared, name, supply, stand.cluster, seed=1, folder=folder)
+    return await leased(each, stand, listener or Quiet())
+
+
+def history_of(end: TrialEnd) -> History:
+    """What was recorded, read from the disk as `harness judge` reads it."""
+    return History.read(end.plan.placement.folder)
+
+
+def phases(records: Sequence[Json]) -> list[str]:
+    """The phases that began, in order."""
+    return [r["phase"] for r in records if r["type"] == "phase" and r["edge"] == "begin"]
+
+
+async def _alone(folder: Path) -> None:
+    async with ground(Options(), "single") as stand:
+        await carry_out(stand, folder, name="calm")
+
+
+if __name__ == "__main__":
+    try:
+        until_done(_alone(Path(sys.argv[1])))
+    except Interrupted as interrupted:
+        sys.exit(interrupted.exit_code)
