@@ -213,7 +213,7 @@ async def test_commands_in_a_node(workers: Cluster, image: str, back_end: str) -
             assert [await anext(lines), await anext(lines)] == ["one", "two"]
 
         async def ended() -> bool:
-            found = await nodes.run(node, ["pgrep", "-f", f"sleep {marker}"])
+            found = await nodes.run(node, ["pgrep", "-f", f"^sleep {marker}$"])
             return found.code == 1
 
         await eventually(ended, what="the streamed command ends with its reader", within=10)
