@@ -41,9 +41,11 @@ def rejudge(folder: Path) -> int:
         result = judge_folder(each)
         write_json(each / VERDICT_FILE, result.to_json())
         results.append(result)
-    run: Json = {"by": "outcome", "residue": []}
     if (folder / RUN_FILE).is_file():
-        run = read_run(folder)
+        run: Json = read_run(folder)
+    else:
+        trial = orjson.loads((folder / TRIAL_FILE).read_bytes())
+        run = {"by": "outcome", "residue": trial.get("residue", [])}
     code = exit_code(results, by_outcome=run["by"] == "outcome", residue=bool(run["residue"]))
     if (folder / RUN_FILE).is_file():
         write_json(folder / RUN_FILE, {**run, "exit_code": code})

@@ -202,8 +202,19 @@ def finish(
 
 
 def read_run(folder: Path) -> Json:
-    """`run.json` of a run folder."""
-    document: Json = orjson.loads((folder / RUN_FILE).read_bytes())
+    """`run.json` of a run folder. Raises HistoryError if it is not whole or of another schema."""
+    path = folder / RUN_FILE
+    try:
+        document: Json = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise HistoryError(
+            f"{path} is not JSON: {error}", remedy="restore it from a copy, or judge its trials"
+        ) from error
+    if document.get("schema") != SCHEMA:
+        raise HistoryError(
+            f"{path} has schema {document.get('schema')!r}, this harness reads {SCHEMA}",
+            remedy="judge the run with the version that recorded it",
+        )
     return document
 
 

@@ -168,7 +168,7 @@ def test_healing_ended_well(deaths: Deaths) -> None:
 
 
 def test_dead_had_something_to_heal(deaths: Deaths) -> None:
-    """Else the tests above would prove nothing: deployed objects, and toxics while it was broken."""
+    """Else the tests above would prove nothing: objects, and a fault that was felt."""
     recorded = {name: {r["type"] for r in dead.records} for name, dead in deaths.by_name.items()}
     for phase in ("control", "felt", "sustain"):
         assert "object" in recorded[phase]

@@ -50,6 +50,7 @@ EDGES = {
     "remove": (61.0, 63.0),
     "prove clean": (63.0, 64.0),
 }
+HELD = Finding("met", "held")
 Answer = Callable[[float], tuple[float, int]]
 """Seconds that a request takes which is meant to start at a second, and its outcome."""
 
@@ -80,7 +81,7 @@ class Says(Declared):
     name: ClassVar[str] = "says"
     scope: ClassVar[Scope] = "namespace"
     finding: Finding
-    in_control: Finding = Finding("met", "held")
+    in_control: Finding = HELD
     needs: float | None = 2.0
 
     def describe(self) -> str:

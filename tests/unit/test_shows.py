@@ -1,0 +1,144 @@
+"""What a variant must show: where it is seen first, and what does not count."""
+
+from __future__ import annotations
+
+import pytest
+from judged import Tale, at, calm
+
+from harness.declare import Sighting
+from harness.objectives import shows
+
+UNHEALTHY = "Liveness probe failed: context deadline exceeded"
+
+
+def seen_at(sighting: Sighting | None) -> int | None:
+    return sighting.at if sighting else None
+
+
+def test_event_is_the_first_since_injection_that_fits() -> None:
+    tale = calm()
+    for t, name, reason, message in (
+        (15, "a", "Unhealthy", UNHEALTHY),
+        (25, "a", "Unhealthy", "Readiness probe failed"),
+        (26, "a", "Killing", UNHEALTHY),
+        (27, "a", "Unhealthy", UNHEALTHY),
+        (28, "b", "Unhealthy", UNHEALTHY),
+    ):
+        tale.event(t, name, reason, message)
+    wanted = shows.event("Unhealthy", on="workload", message="Liveness probe failed")
+    got = wanted.seen(tale.until())
+    assert got == Sighting(at(27), f"Unhealthy on a 7 s after injection: {UNHEALTHY}")
+
+
+def test_event_on_another_workload_does_not_count() -> None:
+    tale = calm()
+    tale.deployment("checkout-worker")
+    tale.pod(8, "w", of="checkout-worker")
+    tale.event(25, "w", "Unhealthy", UNHEALTHY)
+    assert shows.event("Unhealthy").seen(tale.until()) is None
+
+
+def test_event_on_the_workload_itself_counts() -> None:
+    tale = calm()
+    tale.event(25, "checkout-api", "ScalingReplicaSet", kind="Deployment")
+    assert seen_at(shows.event("ScalingReplicaSet").seen(tale.until())) == at(25)
+
+
+def test_restart_of_every_replica_is_seen_with_the_last_of_them() -> None:
+    tale = calm()
+    tale.pod(25, "a", restarts=1)
+    tale.pod(26, "a", restarts=2)
+    wanted = shows.restarts("workload", every_replica=True)
+    assert wanted.seen(tale.until()) is None
+    assert seen_at(shows.restarts("workload", at_least=2).seen(tale.until())) == at(26)
+    tale.pod(30, "b", restarts=1)
+    assert wanted.seen(tale.until()) == Sighting(
+        at(30), "3 restarts on 2 of 2 replicas 10 s after injection"
+    )
+
+
+def test_ready_within_the_time_shortened_by_the_scale() -> None:
+    tale = calm(scale=5)
+    tale.pod(30, "a", ready=False)
+    tale.pod(38, "b", ready=False)
+    assert seen_at(shows.ready("workload", equals=0, within="90s").seen(tale.until())) == at(38)
+    assert shows.ready("workload", equals=0, within="85s").seen(tale.until()) is None
+
+
+def killed(t: float) -> dict[str, object]:
+    return {"exitCode": 137, "reason": "OOMKilled", "finishedAt": str(t)}
+
+
+def test_terminated_by_reason_and_exit_code() -> None:
+    tale = calm()
+    tale.pod(33, "a", restarts=1, last=killed(33))
+    tale.pod(30, "b", restarts=1, last={"exitCode": 1, "reason": "Error", "finishedAt": "30"})
+    history = tale.until()
+    assert seen_at(shows.terminated("workload", reason="OOMKilled").seen(history)) == at(33)
+    assert seen_at(shows.terminated("workload", exit_code=1).seen(history)) == at(30)
+    assert shows.terminated("workload", reason="OOMKilled", exit_code=1).seen(history) is None
+
+
+def test_first_of_all_pods_is_what_is_seen() -> None:
+    tale = calm()
+    tale.pod(35, "a", restarts=1, last=killed(35))
+    tale.pod(30, "b", restarts=1, last=killed(30))
+    assert seen_at(shows.terminated("workload", exit_code=137).seen(tale.until())) == at(30)
+
+
+def test_what_had_ended_before_the_fault_is_not_of_the_fault() -> None:
+    tale = calm()
+    tale.pod(12, "a", restarts=1, last=killed(12))
+    tale.pod(25, "a", ready=False, restarts=1, last=killed(12))
+    assert shows.terminated("workload", exit_code=137).seen(tale.until()) is None
+    tale.pod(30, "a", restarts=2, last=killed(30))
+    assert seen_at(shows.terminated("workload", exit_code=137).seen(tale.until())) == at(30)
+
+
+def test_waiting() -> None:
+    tale = calm()
+    tale.pod(15, "a", ready=False, waiting="CrashLoopBackOff")
+    tale.pod(30, "b", ready=False, waiting="CrashLoopBackOff")
+    wanted = shows.waiting("workload", reason="CrashLoopBackOff")
+    assert wanted.seen(tale.until()) == Sighting(at(30), "b/app 10 s after injection")
+
+
+def removal() -> Tale:
+    """A trial whose pods we delete ourselves, with SIGKILL after their grace."""
+    tale = calm()
+    for name in ("a", "b"):
+        gone = {"exitCode": 137, "reason": "Error", "finishedAt": "62"}
+        tale.pod(62.1, name, ready=False, deleting=True, ended=gone, restarts=1)
+        tale.event(62.1, name, "Killing", "Stopping container app")
+    return tale
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        shows.ready("workload", equals=0, within="90s"),
+        shows.terminated("workload", exit_code=137),
+        shows.event("Killing"),
+        shows.restarts("workload"),
+    ],
+)
+def test_what_we_do_ourselves_at_removal_shows_nothing(wanted: shows.Ready) -> None:
+    assert wanted.seen(removal().until()) is None
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        shows.event("Unhealthy"),
+        shows.restarts("workload"),
+        shows.ready("workload"),
+        shows.terminated("workload"),
+        shows.waiting("workload", reason="x"),
+    ],
+)
+def test_nothing_is_seen_before_the_fault(wanted: shows.Ready) -> None:
+    tale = calm()
+    tale.event(15, "a", "Unhealthy")
+    tale.pod(15, "a", ready=False, restarts=1, last=killed(15), waiting="x")
+    tale.pod(16, "b", ready=False)
+    assert wanted.seen(tale.until(19)) is None
