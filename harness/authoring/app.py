@@ -163,9 +163,9 @@ class App:
         """Raises UsageError for a fault that cannot act on its target, with the reason."""
         for fault in faults:
             self._bound(fault.target)
-            support = fault.target_support(
-                self.stage.context.role(fault.target), self.stage.objects
-            )
+            # Asked of the manifests as they were: a proxy may stand there by now.
+            given = self.stage.placement.isolation.objects
+            support = fault.target_support(self.stage.context.role(fault.target), given)
             if support.state == "unsupported":
                 raise UsageError(
                     f"{fault.describe()}: {support.why}",

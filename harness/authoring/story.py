@@ -87,19 +87,18 @@ def _roles(history: History) -> list[str]:
 def _load(history: History) -> list[str]:
     if not history.requests.scheduled:
         return []
-    out = [_share("all", history, None)]
-    out += [
-        _share(name, history, history.phase(name))
-        for name in ("control", "sustain", "recover")
-        if history.phase(name) is not None
-    ]
-    return out
+    windows = [(name, history.phase(name)) for name in ("control", "sustain", "recover")]
+    shares = [_share("all", history, None)]
+    shares += [_share(name, history, window) for name, window in windows if window is not None]
+    return [share for share in shares if share]
 
 
 def _share(name: str, history: History, window: Window | None) -> str:
     requests = history.requests
     if window is not None:
         requests = requests.between(window.begin, window.end)
+    if not requests.scheduled:
+        return ""
     worst = ", ".join(f"{count} x {what}" for what, count in list(requests.outcomes().items())[:4])
     return f"{name}: {requests.availability():.2%} of {requests.scheduled} requests ({worst})"
 
