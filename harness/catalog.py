@@ -90,7 +90,7 @@ def choose(found: Sequence[Found], names: Sequence[str]) -> list[Found]:
     for name in names:
         if name not in by_slug:
             raise UsageError(
-                f"there is no scenario {name!r}{did_you_mean(name, by_slug)}",
+                f"there is no scenario {name!r} {did_you_mean(name, by_slug)}".rstrip(),
                 remedy="list them: harness list",
             )
     return [by_slug[name] for name in names]

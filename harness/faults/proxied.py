@@ -201,12 +201,12 @@ def _deleting(pod: Object) -> bool:
 
 
 async def _credentials(kube: Kube, namespace: str, role: Role) -> dict[str, str]:
-    if role.secret is None:
-        return {"dbname": role.dbname} if role.dbname else {}
-    secret = await kube.get("v1", "Secret", role.secret, namespace)
-    data = {k: base64.b64decode(v).decode() for k, v in (secret.get("data") or {}).items()}
-    found = {"user": data.get(role.user_key or ""), "password": data.get(role.password_key or "")}
-    found["dbname"] = role.dbname
+    found = {"user": role.user, "dbname": role.dbname}
+    if role.secret is not None:
+        secret = await kube.get("v1", "Secret", role.secret, namespace)
+        data = {k: base64.b64decode(v).decode() for k, v in (secret.get("data") or {}).items()}
+        found["user"] = data.get(role.user_key) or role.user
+        found["password"] = data.get(role.password_key)
     return {k: v for k, v in found.items() if v}
 
 
@@ -285,7 +285,7 @@ def _proxy_objects(
     )
     server["volumeMounts"] = [{"name": "config", "mountPath": "/etc/toxiproxy"}]
     expiry = _container(
-        "expiry", image, ["python3", "/agent.py", str(_EXPIRY), "expiry"], _EXPIRY, "/healthz"
+        "expiry", image, ["python3", "/app/agent.py", str(_EXPIRY), "expiry"], _EXPIRY, "/healthz"
     )
     pod_spec = {
         "containers": [server, expiry],
@@ -296,6 +296,6 @@ def _proxy_objects(
 
 def _agent_deployment(namespace: str, image: str) -> Object:
     container = _container(
-        "agent", image, ["python3", "/agent.py", str(_AGENT)], _AGENT, "/healthz"
+        "agent", image, ["python3", "/app/agent.py", str(_AGENT)], _AGENT, "/healthz"
     )
     return _deployment("harness-agent", namespace, {_LABEL: "agent"}, {"containers": [container]})
