@@ -47,8 +47,8 @@ def setup() -> Ready:
 
     Raises `HarnessError` (mostly `HostError`) that says what to do about it.
     """
+    engine = ensure_engine()
     with step("container engine") as running:
-        engine = ensure_engine()
         version = engine.docker("version", "--format", "{{.Server.Version}}")
         running.note = f"{version}, {'ours' if engine.kind == 'private' else 'the one that runs'}"
     # One side waits for compilers, the other for downloads.
