@@ -21,7 +21,7 @@ from harness.cluster.baseline import Scope, compare, snapshot
 from harness.cluster.clusters import Cluster
 from harness.cluster.eventually import eventually
 from harness.cluster.lifecycle import down, up
-from harness.errors import ClusterError
+from harness.errors import ClusterError, WaitTimeout
 
 pytestmark = pytest.mark.asyncio
 
@@ -196,16 +196,19 @@ async def test_a_slow_detach_keeps_the_next_pod_out_until_it_is_healed(kube: Kub
         await kube.delete("v1", "Pod", first, ns)
         second = (await kube.apply(user_of("files", NEW), ns))["metadata"]["name"]
         await refused(kube, ns, second, "FailedAttachVolume", "Multi-Attach error for volume")
-        [held] = await eventually(
-            lambda: calls(kube, ns, "detach"), within=SOON, what="the detach to be called"
-        )
+
+        async def held_for_a_while() -> list[csi.Call]:
+            long_ago = datetime.now(UTC) - timedelta(seconds=3)
+            return [call for call in await calls(kube, ns, "detach") if call.began < long_ago]
+
+        [held] = await eventually(held_for_a_while, within=SOON, what="a detach that is held")
         assert (held.finished, held.node, held.volume) == (None, OLD, volume)
         assert await attachments(kube, volume) == {OLD: True}
     assert await running(kube, ns, second) < 20
     [done] = await calls(kube, ns, "detach")
     assert (done.seq, done.code, done.faults) == (held.seq, "OK", (fault,))
     assert done.finished is not None
-    assert done.held > timedelta(seconds=1)
+    assert done.held > timedelta(seconds=3)
     assert await attachments(kube, volume) == {NEW: True}
 
 
@@ -240,8 +243,13 @@ async def test_a_restarted_controller_forgets_neither_volumes_nor_faults(
 
         await eventually(held_again, within=SOON, what="the new controller to be asked again")
         assert await attachments(kube, volume) == {OLD: True}
+        # No Multi-Attach event to wait for: while a detach is under way, the attach-detach
+        # controller passes the volume over without a word.
         second = (await kube.apply(user_of("files", NEW), ns))["metadata"]["name"]
-        await refused(kube, ns, second, "FailedAttachVolume", "Multi-Attach error for volume")
+        with pytest.raises(WaitTimeout):
+            await running(kube, ns, second, within=10)
+        assert [call.node for call in await calls(kube, ns, "attach")] == []
+        assert await attachments(kube, volume) == {OLD: True}
     assert await running(kube, ns, second) < 20
     read = await kube.exec(ns, second, None, ["cat", "/files/x"])
     assert read.stdout == "kept\n"
@@ -329,9 +337,10 @@ async def test_uninstalling_leaves_nothing_and_is_refused_while_volumes_are_ther
     assert list((volumes.folder(cluster.folder) / "volumes").iterdir()) == []
     assert await addons.uninstall("csi", cluster, kube=kube)
     before = await snapshot(kube)
-    names = {name for _, _, _, name in before.objects}
-    assert not {name for name in names if "csi" in name and name != ns}, "the add-on left these"
+    ours = ("harness-csi", csi.DRIVER, csi.ATTACHABLE, csi.SHARED)
+    assert not [key for key in before.objects if any(name in part for part in key for name in ours)]
     await addons.install("csi", cluster, kube=kube)
     assert await addons.uninstall("csi", cluster, kube=kube)
     left = compare(before, await snapshot(kube), Scope(trial="none", exclusive=True))
-    assert left == []
+    # Each kubelet writes its CSINode anew when a driver comes or goes.
+    assert [residue for residue in left if not residue.subject.startswith("CSINode/")] == []

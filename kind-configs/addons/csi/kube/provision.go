@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 
 	"resilience-harness.dev/csi/driver"
@@ -33,7 +34,9 @@ func RunProvisioner(ctx context.Context, client kubernetes.Interface, driverClie
 		ctx, client, driver.Name, &Provisioner{Driver: driverClient},
 		controller.LeaderElection(false),
 		controller.MetricsPort(0),
-		controller.RetryIntervalMax(10*time.Second),
+		// As upstream's external-provisioner, whose longest pause is 5 min. A volume is often still
+		// attached when its deletion is first tried.
+		controller.RateLimiter(workqueue.NewTypedItemExponentialFailureRateLimiter[string](time.Second, 10*time.Second)),
 		controller.ProvisionTimeout(callTimeout),
 		controller.DeletionTimeout(callTimeout),
 	).Run(ctx)
