@@ -1,0 +1,287 @@
+"""The order of a trial's phases, and that healing and removal come whatever happens.
+
+A stage that only remembers stands in for the world; the order itself is the real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from judged import EDGES, Says, Slow, calm
+
+from harness import trial, verdict
+from harness.declare import Expect, Finding, Load, Scenario
+from harness.errors import (
+    FaultError,
+    HarnessError,
+    HostError,
+    ManifestError,
+    ResidueError,
+)
+from harness.history import PHASES, History
+
+DONE = Finding("met", "done", holds=True)
+ALL = list(PHASES)
+
+
+class Remembers(Slow):
+    """A fault that says when it was injected."""
+
+    async def inject(self, ctx: Any) -> None:
+        """Tell the stage."""
+        await ctx.stage.act("inject the fault")
+
+    def target_support(self, role: Any, objects: Any) -> Any:
+        """Supported."""
+        return SimpleNamespace(state="supported", why="")
+
+
+class Stage:
+    """What `harness.stage.Stage` offers, without a world; `fails` maps a step to its error."""
+
+    fails: dict[str, BaseException]
+
+    def __init__(self, placement: Any, ground: Any, listener: Any) -> None:
+        self.placement = SimpleNamespace(load=Load())
+        self.ground = ground
+        self.steps: list[str] = []
+        self.phases: list[str] = []
+        self.problems: list[tuple[str, str]] = []
+        self.felt_by = True
+        self.history = calm().until(40)
+        self.history.records.clear()
+        self.history.problems.clear()
+        self.faults = [Remembers()]
+        self.objects: list[Any] = []
+        self.namespaces = ["n"]
+        self.context = SimpleNamespace(role=lambda name: name, stage=self)
+        self.observer = self
+        self.writer = SimpleNamespace(append=lambda *a, **k: None, close=lambda: None)
+        LAST.append(self)
+
+    async def act(self, step: str) -> None:
+        """A step of the world: remembered, or the planted error."""
+        self.steps.append(step)
+        await asyncio.sleep(0)
+        if step in self.fails:
+            raise self.fails[step]
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Remember the order."""
+        self.phases.append(name)
+        yield
+
+    @asynccontextmanager
+    async def watching(self, namespaces: Any) -> AsyncIterator[None]:
+        """Nothing to watch."""
+        yield
+
+    def introduce(self) -> None:
+        """Fails like `facts` does."""
+        self.steps.append("introduce")
+        if "introduce" in self.fails:
+            raise self.fails["introduce"]
+
+    def about_to_inject(self) -> None:
+        """Nothing to note."""
+
+    async def prepare(self) -> None:
+        """A step."""
+        await self.act("prepare")
+
+    async def deploy(self) -> None:
+        """A step."""
+        await self.act("deploy")
+
+    async def load(self, stack: AsyncExitStack) -> Any:
+        """A generator that is well."""
+        await self.act("load")
+
+        async def stop() -> None:
+            await self.act("stop the load")
+
+        return SimpleNamespace(check=lambda: None, stop=stop)
+
+    async def measure(self, index: int) -> bool:
+        """Felt from injection on."""
+        await self.act("measure")
+        return "inject the fault" in self.steps and self.felt_by
+
+    async def heal(self) -> None:
+        """A step."""
+        await self.act("heal")
+
+    async def remove(self) -> None:
+        """A step."""
+        await self.act("remove")
+
+    async def read_audit(self) -> None:
+        """A step."""
+        await self.act("read the audit log")
+
+    async def residue(self) -> tuple[str, ...]:
+        """Nothing left."""
+        await self.act("look for residue")
+        return ()
+
+    def problem(self, blame: str, message: str) -> None:
+        """Remember it."""
+        self.problems.append((blame, message))
+
+    def tell(self, done: float, total: float, text: str) -> None:
+        """Nobody listens."""
+
+
+LAST: list[Stage] = []
+
+
+@pytest.fixture(autouse=True)
+def world(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real order upon the stage above, without waiting for real seconds."""
+    monkeypatch.setattr(trial, "Stage", Stage)
+    monkeypatch.setattr(trial, "FELT_S", 0.3)
+    monkeypatch.setattr(trial, "MEASURE_EVERY_S", 0.01)
+    monkeypatch.setattr(Stage, "fails", {}, raising=False)
+    monkeypatch.setattr(verdict, "settled", lambda *_: True)
+
+
+def plan(in_control: Finding = DONE) -> Any:
+    scenario = Scenario(
+        title="t",
+        source="s",
+        subject="x",
+        faults=[Remembers()],
+        objectives=[Says(DONE, in_control)],
+        variants={"v": Expect("survived")},
+        control="10ms",
+    )
+    return SimpleNamespace(
+        placement=None,
+        scenario=scenario,
+        variant="v",
+        expect=Expect("survived"),
+    )
+
+
+def carry_out(*, in_control: Finding = DONE, **fails: BaseException) -> tuple[Stage, Any]:
+    Stage.fails = {name.replace("_", " "): error for name, error in fails.items()}
+    ground = SimpleNamespace(cluster=SimpleNamespace(require_faults_allowed=lambda: None))
+    ended = asyncio.run(trial.run_trial(plan(in_control), ground, None))  # type: ignore[arg-type]
+    return LAST[-1], ended
+
+
+def test_every_phase_in_the_order_of_the_design() -> None:
+    stage, ended = carry_out()
+    assert stage.phases == ALL == list(EDGES)
+    assert stage.problems == []
+    assert ended.residue == ()
+    order = ["prepare", "deploy", "load", "inject the fault", "heal", "stop the load", "remove"]
+    assert [step for step in stage.steps if step in order] == order
+
+
+def broken(what: str) -> HarnessError:
+    return FaultError(f"{what} is broken", remedy="mend it")
+
+
+@pytest.mark.parametrize(
+    ("step", "phases"),
+    [
+        ("introduce", ["preflight"]),
+        ("prepare", ALL[:2]),
+        ("deploy", ALL[:3]),
+        ("load", ALL[:3]),
+        ("inject_the_fault", [*ALL[:5], "heal"]),
+        ("heal", ALL[:8]),
+        ("stop_the_load", ALL[:9]),
+    ],
+)
+def test_error_leads_to_removal_and_proof(step: str, phases: list[str]) -> None:
+    stage, _ = carry_out(**{step: broken(step)})
+    assert stage.phases == [*phases, "remove", "prove clean"]
+    assert stage.problems == [("harness", f"{step} is broken\n  remedy: mend it")]
+
+
+@pytest.mark.parametrize(
+    ("error", "blame"),
+    [
+        (HostError("x", remedy="y"), "host"),
+        (ManifestError("x", remedy="y"), "subject"),
+        (FaultError("x", remedy="y"), "harness"),
+    ],
+)
+def test_blame_follows_from_the_kind_of_error(error: HarnessError, blame: str) -> None:
+    stage, _ = carry_out(deploy=error)
+    assert [b for b, _ in stage.problems] == [blame]
+
+
+def test_fault_is_healed_when_measuring_fails() -> None:
+    class Fails(dict[str, BaseException]):
+        def __contains__(self, key: object) -> bool:
+            return key == "measure" and "inject the fault" in LAST[-1].steps
+
+        def __getitem__(self, key: str) -> BaseException:
+            return broken("measure")
+
+    Stage.fails = Fails()
+    ground = SimpleNamespace(cluster=SimpleNamespace(require_faults_allowed=lambda: None))
+    asyncio.run(trial.run_trial(plan(), ground, None))  # type: ignore[arg-type]
+    assert LAST[-1].phases == [*ALL[:6], "heal", "remove", "prove clean"]
+
+
+def test_lost_control_run_ends_before_anything_is_broken() -> None:
+    stage, _ = carry_out(in_control=Finding("broken", "it does not serve"))
+    assert stage.phases == [*ALL[:4], "remove", "prove clean"]
+    assert stage.problems == [("subject", "before any fault: it does not serve")]
+    assert "inject the fault" not in stage.steps
+
+
+def test_control_without_an_answer_blames_the_harness(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(History, "poll", _forget_requests)
+    stage, _ = carry_out(in_control=Finding("broken", "availability 0 %"))
+    assert [blame for blame, _ in stage.problems] == ["harness"]
+    assert "the load never arrived" in stage.problems[0][1]
+
+
+def _forget_requests(history: History) -> None:
+    history.requests = history.requests.between(0, 1)
+
+
+def test_fault_that_is_felt_before_it_was_injected(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def always(self: Stage, index: int) -> bool:
+        return True
+
+    monkeypatch.setattr(Stage, "measure", always)
+    stage, _ = carry_out()
+    assert stage.phases == [*ALL[:4], "remove", "prove clean"]
+    assert stage.problems[0][0] == "subject"
+    assert "felt already" in stage.problems[0][1]
+
+
+def test_inconclusive_keeps_its_own_blame() -> None:
+    stage, _ = carry_out(deploy=trial.Inconclusive("host", "no room"))
+    assert [blame for blame, _ in stage.problems] == ["host"]
+
+
+def test_what_cannot_be_removed_is_residue_and_the_verdict_stays() -> None:
+    stage, ended = carry_out(remove=ResidueError("namespace x is not gone", remedy="heal"))
+    assert stage.phases == ALL
+    assert ended.residue == ("namespace x is not gone",)
+    assert stage.problems == []
+
+
+@pytest.mark.parametrize("step", ["deploy", "measure", "inject_the_fault", "stop_the_load"])
+def test_interrupted_it_heals_and_removes_and_says_nothing_of_a_verdict(step: str) -> None:
+    with pytest.raises(asyncio.CancelledError):
+        carry_out(**{step: asyncio.CancelledError()})
+    stage = LAST[-1]
+    assert stage.phases[-1] == "remove"
+    assert stage.steps[-1] == "remove"
+    if "inject the fault" in stage.steps:
+        assert stage.steps.index("heal") > stage.steps.index("inject the fault")
+    assert stage.problems == []
