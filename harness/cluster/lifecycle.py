@@ -79,6 +79,7 @@ async def up(
                     f"cluster {name!r} is up with shape {existing.shape}, not {wanted.name}",
                     remedy="choose another name (`--cluster NAME`) or rebuild it (`--rebuild`)",
                 )
+            _tell_if_outdated(seen)
             return existing
         if seen is not None:
             reporter().say(f"cluster {name}: {_why_anew(seen, rebuild=rebuild)}; rebuilding it")
@@ -88,6 +89,18 @@ async def up(
                 )
         kept = shapes.shape(seen.record.shape) if seen and seen.record else shapes.shape("single")
         return await _make(name, wanted or kept, engine, lock)
+
+
+def _tell_if_outdated(seen: Condition | None) -> None:
+    record = seen.record if seen else None
+    if record is None or record.versions is None:
+        return
+    today = blueprint.recipe(shapes.shape(record.shape), record.versions.node_image)
+    if record.recipe != today:
+        reporter().say(
+            f"cluster {record.name} was made from another recipe than today's; "
+            f"`harness up --cluster {record.name} --rebuild` renews it"
+        )
 
 
 def _why_anew(seen: Condition, *, rebuild: bool) -> str:
