@@ -8,7 +8,6 @@ step is a plain line, and a long one reports in between. The console of trials l
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import threading
 import time
@@ -87,18 +86,6 @@ class Step:
                 f"the end of {self.log}:\n{tail(self.log)}",
                 remedy=remedy or f"read {self.log}, mend the cause, run the same command again",
             )
-
-    async def arun(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: str | None = None,
-        remedy: str | None = None,
-    ) -> None:
-        """`run` for coroutines: the command runs in a thread, the loop goes on."""
-        await asyncio.to_thread(self.run, argv, env=env, cwd=cwd, stdin=stdin, remedy=remedy)
 
 
 def tail(log: Path, lines: int = _TAIL_LINES) -> str:
