@@ -15,10 +15,13 @@ from contextlib import asynccontextmanager
 
 from harness.cluster.api import Kube
 from harness.cluster.logs import CrashLog, CrashLogs, crash_logs
+from harness.cluster.memory import WorkingSet, working_sets
+from harness.cluster.scope import background
 from harness.cluster.store import Store
 from harness.cluster.watch import Blindness, Change, Watcher, WatchSpec
 from harness.declare import Json
 from harness.history import History, Writer
+from harness.units import quantity_bytes
 
 _NAMESPACED = (
     ("v1", "Pod"),
@@ -34,6 +37,7 @@ _NAMESPACED = (
 _CLUSTER = (("v1", "Node"), ("storage.k8s.io/v1", "VolumeAttachment"))
 
 _SYNC_S = 60.0
+_SAMPLE_S = 5.0
 _LOGS_S = 5.0
 
 
@@ -59,12 +63,36 @@ class Observer:
         async with (
             crash_logs(self.kube, self._crashed) as self._crash_logs,
             Watcher(self.kube, specs, self._changed, self._blind) as watcher,
+            background(self._sample(frozenset(namespaces))),
         ):
             await asyncio.wait_for(watcher.synced(), _SYNC_S)
             yield self
             # Logs of the last crash are evidence: they are waited for, within reason.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._crash_logs.settled(), _LOGS_S)
+
+    async def _sample(self, namespaces: frozenset[str]) -> None:
+        """Memory of the subject's containers, as often as kubelets renew it."""
+        while True:
+            nodes = [node["metadata"]["name"] for node in self.store.all("Node")]
+            for each in await working_sets(self.kube, nodes, namespaces):
+                self._writer.append(
+                    "sample",
+                    pod=each.pod,
+                    container=each.container,
+                    name="memory_bytes",
+                    value=each.value,
+                    limit=self._memory_limit(each),
+                )
+            await asyncio.sleep(_SAMPLE_S)
+
+    def _memory_limit(self, of: WorkingSet) -> int | None:
+        pod = self.store.get("Pod", of.pod, of.namespace)
+        for container in pod["spec"]["containers"] if pod is not None else ():
+            if container["name"] == of.container:
+                limit = (container.get("resources") or {}).get("limits", {}).get("memory")
+                return quantity_bytes(limit) if limit is not None else None
+        return None
 
     def active_faults(self) -> list[str]:
         """For failing waits: what is broken right now, by the trial's own record."""
