@@ -11,18 +11,19 @@ seconds: they order nothing that is closer than that.
 
 from __future__ import annotations
 
-import os
 import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
 
 from harness.declare import Facts, Json, RoleFacts
-from harness.errors import HistoryError
+from harness.errors import HistoryError, HostError
 from harness.requests import Requests, RequestsTail
 
 SCHEMA = 1
@@ -46,12 +47,18 @@ PHASES = (
 
 
 class Writer:
-    """Appends records to a history file; each is on its way to disk before `append` returns."""
+    """Appends records to a history file; each is on its way to disk before `append` returns.
+
+    The first record that cannot be written (full disk) raises HostError, so that the trial ends.
+    Later ones go to the mirror only and raise nothing: healing must not fail because it cannot be
+    written down.
+    """
 
     def __init__(self, folder: Path, mirror: History | None = None) -> None:
         self.path = folder / HISTORY_FILE
         self._file: IO[bytes] = self.path.open("ab", buffering=0)
         self._mirror = mirror
+        self._full = False
 
     def append(self, type_: str, *, t: int | None = None, **data: Any) -> Json:
         """Write one record; `t` is the monotonic time of the observation (default: now)."""
@@ -62,15 +69,22 @@ class Writer:
             **data,
         }
         line = orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n"
-        # One unbuffered write of one line: a reader sees whole lines or a torn last one.
-        self._file.write(line)
         if self._mirror is not None:
             self._mirror.add(record)
+        if not self._full:
+            try:
+                # One unbuffered write of one line: a reader sees whole lines or a torn last one.
+                self._file.write(line)
+            except OSError as error:
+                self._full = True
+                raise HostError(
+                    f"the history {self.path} cannot be written: {error}",
+                    remedy="free disk space, or choose another disk with --output",
+                ) from error
         return record
 
     def close(self) -> None:
-        """Flush to disk and close; further appends fail."""
-        os.fsync(self._file.fileno())
+        """Close; what was written is on its way to disk already."""
         self._file.close()
 
 
@@ -354,17 +368,19 @@ class History:
 
     def ready_series(self, role: str) -> list[tuple[int, int]]:
         """(time, ready pods of the role) at each change; a pod being deleted is not ready."""
-        tracks = self.pods_of(role)
-        times = sorted({state.t for track in tracks for state in track.states})
+        changes = [
+            (state.t, track.uid, state.ready and not state.gone and not state.deleting)
+            for track in self.pods_of(role)
+            for state in track.states
+        ]
+        changes.sort(key=itemgetter(0))
         series: list[tuple[int, int]] = []
-        for t in times:
-            ready = sum(
-                1
-                for track in tracks
-                if (state := track.at(t)) and state.ready and not state.gone and not state.deleting
-            )
-            if not series or series[-1][1] != ready:
-                series.append((t, ready))
+        ready: set[str] = set()
+        for t, together in groupby(changes, key=itemgetter(0)):
+            for _, uid, counts in together:
+                (ready.add if counts else ready.discard)(uid)
+            if not series or series[-1][1] != len(ready):
+                series.append((t, len(ready)))
         return series
 
     def ready_at(self, role: str, t: int) -> int:
