@@ -73,5 +73,5 @@ class HistoryError(HarnessError):
     """A run folder or a history cannot be read."""
 
 
-class WaitTimeout(ClusterError):
+class WaitTimeout(ClusterError):  # noqa: N818 - a timeout, as asyncio's TimeoutError is
     """Something that was waited for did not come; the message tells what was seen instead."""

@@ -17,7 +17,7 @@ import harness.objectives.shows
 from harness.declare import Expect, Fault, Json, Objective, Observable, load
 from harness.errors import HistoryError
 from harness.history import History
-from harness.run import (
+from harness.run_folder import (
     RUN_FILE,
     TRIAL_FILE,
     VERDICT_FILE,

@@ -17,7 +17,7 @@ import pytest
 from harness import hooks
 from harness import session as sessions
 from harness.errors import HarnessError
-from harness.items import ScenarioFile
+from harness.items import ScenarioFile, ScenarioItem
 
 if TYPE_CHECKING:
     from harness.catalog import Found
@@ -204,7 +204,11 @@ def pytest_runtest_makereport(
         text = story()
         if text:
             item.add_report_section(call.when, "resilience harness", text)
-    return (yield)
+    report = yield
+    if call.excinfo is not None and isinstance(item, ScenarioItem):
+        # pytest asks an item for the words of a failed call only, not of a failed setup.
+        report.longrepr = item.repr_failure(call.excinfo)
+    return report
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -8,23 +8,15 @@ lease, judges, and writes what reports and `harness judge` read. The phases of o
 from __future__ import annotations
 
 import asyncio
-import platform
-import resource
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
-import orjson
-
-from harness import catalog, paths
+from harness import catalog
 from harness.catalog import Found, NotApplicable
 from harness.cluster import lifecycle
 from harness.cluster.api import Kube
@@ -37,22 +29,26 @@ from harness.cluster.nodes import node_commands
 from harness.cluster.render import render
 from harness.cluster.supply import Supply
 from harness.cluster.world import open_world
-from harness.declare import AS_GIVEN, Json, Scenario
-from harness.errors import HarnessError, HistoryError, UsageError
+from harness.declare import AS_GIVEN, Scenario
+from harness.errors import HarnessError, UsageError
 from harness.manifest import images as manifest_images
 from harness.manifest import scale as manifest_scale
 from harness.manifest import validate
 from harness.manifest.isolation import Isolation, isolate
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import SubjectFile, load_subject
+from harness.run_folder import (
+    TRIAL_FILE,
+    VERDICT_FILE,
+    Summary,
+    finish,
+    new_folder,
+    read_run,
+    write_json,
+)
 from harness.stage import Ground, Listener, Placement
 from harness.trial import Plan, run_trial
-from harness.verdict import Result, exit_code, judge
-
-SCHEMA = 1
-RUN_FILE = "run.json"
-TRIAL_FILE = "trial.json"
-VERDICT_FILE = "verdict.json"
+from harness.verdict import Result, judge
 
 
 class RunListener(Listener, Protocol):
@@ -160,62 +156,6 @@ async def run(options: Options, listener: RunListener) -> RunEnd:
         # What could not be removed would be another trial's baseline.
         await lifecycle.up(stand.cluster.name, stand.cluster.shape, rebuild=True)
     return end
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """What `run.json` says beside the trials; `subject` None: sample subjects, by outcome."""
-
-    started: float
-    seed: int
-    command: Sequence[str]
-    subject: Path | None
-    versions: Mapping[str, str]
-    not_applicable: Sequence[NotApplicable] = ()
-    residue: Sequence[str] = ()
-
-
-def finish(
-    folder: Path, trials: Sequence[str], results: Sequence[Result], summary: Summary
-) -> None:
-    """Write `run.json`, which makes the folder a run."""
-    by_outcome = summary.subject is None
-    document: Json = {
-        "schema": SCHEMA,
-        "id": folder.name,
-        "started": summary.started,
-        "ended": time.time(),
-        "command": list(summary.command),
-        "by": "outcome" if by_outcome else "verdict",
-        "exit_code": exit_code(results, by_outcome=by_outcome, residue=bool(summary.residue)),
-        "subject": {"directory": str(summary.subject)} if summary.subject else None,
-        "seed": summary.seed,
-        "harness": harness_version(),
-        "host": host_facts(),
-        "versions": dict(summary.versions),
-        "trials": list(trials),
-        "not_applicable": [asdict(n) for n in summary.not_applicable],
-        "residue": list(summary.residue),
-        "peak_memory_bytes": peak_memory(),
-    }
-    write_json(folder / RUN_FILE, document)
-
-
-def read_run(folder: Path) -> Json:
-    """`run.json` of a run folder. Raises HistoryError if it is not whole or of another schema."""
-    path = folder / RUN_FILE
-    try:
-        document: Json = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise HistoryError(
-            f"{path} is not JSON: {error}", remedy="restore it from a copy, or judge its trials"
-        ) from error
-    if document.get("schema") != SCHEMA:
-        raise HistoryError(
-            f"{path} has schema {document.get('schema')!r}, this harness reads {SCHEMA}",
-            remedy="judge the run with the version that recorded it",
-        )
-    return document
 
 
 class Quiet:
@@ -481,67 +421,3 @@ async def trial(each: Plan, stand: Ground, listener: RunListener) -> TrialEnd:
     write_json(each.placement.folder / VERDICT_FILE, result.to_json())
     listener.end(each.placement.trial, result)
     return TrialEnd(each, result, ended.residue, took)
-
-
-def trial_folders(folder: Path) -> list[Path]:
-    """The trials of a run folder, or the folder itself if it is one trial's."""
-    if (folder / TRIAL_FILE).is_file():
-        return [folder]
-    if not (folder / RUN_FILE).is_file():
-        raise HistoryError(
-            f"{folder} is no run folder: it has neither {RUN_FILE} nor {TRIAL_FILE}",
-            remedy="name a folder that `harness run` wrote",
-        )
-    return [folder / name for name in read_run(folder)["trials"]]
-
-
-def new_folder() -> Path:
-    """A new folder for a run, named by time and a random part."""
-    stamp = datetime.now().astimezone().strftime("%Y-%m-%dT%H-%M-%S")
-    return Path("harness-runs") / f"{stamp}-{secrets.token_hex(2)}"
-
-
-def write_json(path: Path, data: Json) -> None:
-    """Whole or not at all: a reader never meets half a file."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2, default=str))
-    temporary.replace(path)
-
-
-def harness_version() -> Json:
-    """Version of the harness and, in a checkout, its git SHA and whether it was changed."""
-    out: Json = {"version": version("resilience-harness"), "git": None, "dirty": None}
-    root = paths.data("scenarios").parent
-    if (root / ".git").exists():
-        out["git"] = _git(root, "rev-parse", "HEAD")
-        out["dirty"] = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
-    return out
-
-
-def _git(root: Path, *args: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-def peak_memory() -> dict[str, int]:
-    """Most resident bytes of this process, and of the largest of its ended children."""
-    # Linux counts in KiB. The largest child of a run is its load generator.
-    own, children = (
-        resource.getrusage(who).ru_maxrss * 1024
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return {"harness": own, "load generator": children}
-
-
-def host_facts() -> Json:
-    """What a verdict's reader needs to know of the machine."""
-    import psutil
-
-    return {
-        "system": platform.platform(),
-        "kernel": platform.release(),
-        "cpus": psutil.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
-        "cgroup": "v2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "v1",
-        "python": sys.version.split()[0],
-    }

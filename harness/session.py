@@ -41,7 +41,7 @@ def run_folder(config: pytest.Config) -> Path:
             folder = Path(given)
         else:
             # Only here: the run module brings in the Kubernetes client.
-            from harness.run import new_folder
+            from harness.run_folder import new_folder
 
             folder = new_folder()
         config.stash[_FOLDER] = folder.absolute()

@@ -39,7 +39,7 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="A cluster that is not ours, by its kubeconfig context. Faults are injected there!",
+            help="A cluster that is not ours, by kubeconfig context. Faults are injected there!",
         ),
     ] = None,
     output: Annotated[
