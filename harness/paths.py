@@ -48,7 +48,7 @@ def ledgers() -> Path:
 
 
 def data(name: str) -> Path:
-    """A shipped folder (`scenarios`, `kind-configs`): inside the package in a wheel, else beside."""
+    """A shipped folder (`scenarios`, `kind-configs`): in a wheel inside the package."""
     installed = _PACKAGE / "_data" / name
     return installed if installed.is_dir() else _PACKAGE.parent / name
 
