@@ -1,13 +1,17 @@
-"""Whether the workloads of a subject are up, and if not, in which words.
+"""Whether a subject is up: its workloads, and if not, in which words; and its entry.
 
-Pure over a store of watched objects.
+The workloads are judged from a store of watched objects, the entry by asking it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
+from harness.cluster.eventually import eventually
 from harness.cluster.store import Store
+from harness.errors import WaitTimeout
 from harness.manifest.objects import Object
 
 
@@ -54,3 +58,27 @@ def why(store: Store, namespace: str, workload: str) -> str:
             if condition["type"] == "PodScheduled" and condition["status"] == "False":
                 reasons.add(f"{condition.get('reason')}: {condition.get('message')}")
     return f" ({'; '.join(sorted(r.strip() for r in reasons))})" if reasons else ""
+
+
+async def entry_answers(url: str, *, within: float) -> bool:
+    """Wait until somebody behind `url` answers an HTTP request, whatever it says.
+
+    A new NodePort exists before every node has its rules: a load that began at once would count
+    the nodes' delay against the subject.
+    """
+    parts = urlsplit(url)
+
+    async def answered() -> bool:
+        # A connection may be taken and then dropped on the way, so only an answer counts.
+        async with asyncio.timeout(2.0):
+            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            try:
+                writer.write(f"GET / HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+                return (await reader.read(5)).startswith(b"HTTP")
+            finally:
+                writer.close()
+
+    try:
+        return await eventually(answered, within=within, every=0.1, what=f"an answer of {url}")
+    except WaitTimeout:
+        return False

@@ -39,10 +39,12 @@ from harness.manifest.objects import Object, Ref, find, service_port
 from harness.manifest.subject_file import Role, SubjectFile
 from harness.manifest.variants import apply_order
 from harness.observer import Observer
-from harness.rollout import unready
+from harness.rollout import entry_answers, unready
 
 DEPLOY_S = 180.0
 """A subject that is not up by then is broken before any fault."""
+ENTRY_S = 10.0
+"""Nodes know a new NodePort within a second or two; if nothing answers then, the load will tell."""
 HEALED_S = 30.0
 """A fault that is still felt this long after its healing was not healed."""
 
@@ -220,6 +222,8 @@ class Stage:
         `asked` replaces the load of the placement.
         """
         url = await self.entry(stack)
+        if not await entry_answers(url, within=ENTRY_S):
+            self.writer.append("note", text=f"the entry gave no answer for {ENTRY_S:.0f} s")
         path = self.placement.folder / REQUESTS_FILE
         self.history.follow_requests(path)
         declared, own = asked or self.placement.load, self.placement.subject.load

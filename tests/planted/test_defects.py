@@ -105,7 +105,7 @@ LIVENESS = Expect(
     "failed",
     shows=[
         shows.restarts("workload", every_replica=True),
-        shows.event("Unhealthy", on="workload", message="Liveness probe failed"),
+        shows.event("Killing", on="workload", message="failed liveness probe"),
     ],
 )
 
@@ -263,7 +263,7 @@ def test_fragile_variant_that_fails_otherwise(ends: dict[str, TrialEnd]) -> None
     end = ends["otherwise"]
     assert blamed(end) == ("failed", None), end.result.deciding
     assert end.result.outcome == "wrong reason"
-    assert end.result.deciding.startswith("did not show event Unhealthy on workload (Liveness")
+    assert end.result.deciding.startswith("did not show event Killing on workload (failed liv")
     assert "by liveness" not in end.result.deciding
     seen = {name: sighting is not None for name, sighting in end.result.shows}
     assert list(seen.values()) == [True, False]
