@@ -11,7 +11,7 @@ import pytest
 from judged import ENTRY, WORKLOAD, Tale, at, calm
 
 from harness import objectives
-from harness.declare import Objective
+from harness.declare import Objective, Observable
 from harness.errors import UsageError
 from harness.objectives import shows
 
@@ -223,7 +223,10 @@ def test_bounds(within: str, seconds: float) -> None:
     ("make", "message"),
     [
         (lambda: objectives.availability(at_least=99), "availability of at least 99"),
-        (lambda: objectives.availability(during="later"), "no stretch of a trial is called 'la"),
+        (
+            lambda: objectives.availability(during="later"),  # type: ignore[arg-type]
+            "no stretch of a trial is called 'later'",
+        ),
         (lambda: objectives.latency(at_most="soon"), '"soon" is no duration'),
         (lambda: objectives.latency(at_most="1s", percentile=0), "no percentile 0"),
         (lambda: objectives.recovery(within="readyness + 5s"), "readyness is no time of a man"),
@@ -256,7 +259,7 @@ ALL: list[Objective] = [
     objectives.recovery(within="readiness + 5s"),
     objectives.recovery(within="readiness + 12s"),
 ]
-SEEN = [
+SEEN: list[Observable] = [
     shows.event("Unhealthy", on="workload"),
     shows.restarts("workload", every_replica=True),
     shows.restarts("workload", at_least=3),

@@ -6,7 +6,7 @@ A stage that only remembers stands in for the world; the order itself is the rea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +24,7 @@ from harness.errors import (
     ResidueError,
 )
 from harness.history import PHASES, History
+from harness.stage import Inconclusive
 
 DONE = Finding("met", "done", holds=True)
 ALL = list(PHASES)
@@ -169,8 +170,10 @@ def plan(in_control: Finding = DONE) -> Any:
     )
 
 
-def carry_out(*, in_control: Finding = DONE, **fails: BaseException) -> tuple[Stage, Any]:
-    Stage.fails = {name.replace("_", " "): error for name, error in fails.items()}
+def carry_out(
+    fails: Mapping[str, BaseException] | None = None, *, in_control: Finding = DONE
+) -> tuple[Stage, Any]:
+    Stage.fails = dict(fails or {})
     ground = SimpleNamespace(cluster=SimpleNamespace(require_faults_allowed=lambda: None))
     ended = asyncio.run(trial.run_trial(plan(in_control), ground, None))  # type: ignore[arg-type]
     return LAST[-1], ended
@@ -196,13 +199,13 @@ def broken(what: str) -> HarnessError:
         ("prepare", ALL[:2]),
         ("deploy", ALL[:3]),
         ("load", ALL[:3]),
-        ("inject_the_fault", [*ALL[:5], "heal"]),
+        ("inject the fault", [*ALL[:5], "heal"]),
         ("heal", ALL[:8]),
-        ("stop_the_load", ALL[:9]),
+        ("stop the load", ALL[:9]),
     ],
 )
 def test_error_leads_to_removal_and_proof(step: str, phases: list[str]) -> None:
-    stage, _ = carry_out(**{step: broken(step)})
+    stage, _ = carry_out({step: broken(step)})
     assert stage.phases == [*phases, "remove", "prove clean"]
     assert stage.problems == [("harness", f"{step} is broken\n  remedy: mend it")]
 
@@ -216,7 +219,7 @@ def test_error_leads_to_removal_and_proof(step: str, phases: list[str]) -> None:
     ],
 )
 def test_blame_follows_from_the_kind_of_error(error: HarnessError, blame: str) -> None:
-    stage, _ = carry_out(deploy=error)
+    stage, _ = carry_out({"deploy": error})
     assert [b for b, _ in stage.problems] == [blame]
 
 
@@ -264,21 +267,21 @@ def test_fault_that_is_felt_before_it_was_injected(monkeypatch: pytest.MonkeyPat
 
 
 def test_inconclusive_keeps_its_own_blame() -> None:
-    stage, _ = carry_out(deploy=trial.Inconclusive("host", "no room"))
+    stage, _ = carry_out({"deploy": Inconclusive("host", "no room")})
     assert [blame for blame, _ in stage.problems] == ["host"]
 
 
 def test_what_cannot_be_removed_is_residue_and_the_verdict_stays() -> None:
-    stage, ended = carry_out(remove=ResidueError("namespace x is not gone", remedy="heal"))
+    stage, ended = carry_out({"remove": ResidueError("namespace x is not gone", remedy="heal")})
     assert stage.phases == ALL
     assert ended.residue == ("namespace x is not gone",)
     assert stage.problems == []
 
 
-@pytest.mark.parametrize("step", ["deploy", "measure", "inject_the_fault", "stop_the_load"])
+@pytest.mark.parametrize("step", ["deploy", "measure", "inject the fault", "stop the load"])
 def test_interrupted_it_heals_and_removes_and_says_nothing_of_a_verdict(step: str) -> None:
     with pytest.raises(asyncio.CancelledError):
-        carry_out(**{step: asyncio.CancelledError()})
+        carry_out({step: asyncio.CancelledError()})
     stage = LAST[-1]
     assert stage.phases[-1] == "remove"
     assert stage.steps[-1] == "remove"
