@@ -95,8 +95,10 @@ def test_a_pid_that_belongs_to_somebody_else_is_stale() -> None:
 
 
 def test_a_living_engine_is_left_alone() -> None:
-    words = [sys.executable, "-c", "input()", str(paths.engine())]
-    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+    words = [sys.executable, "-c", "print('up', flush=True); input()", str(paths.engine())]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         (paths.engine() / "docker.pid").write_text(str(process.pid))
         assert engine._alive() == process.pid
         engine._clear_stale()
