@@ -54,8 +54,12 @@ class WrongOutcome(AssertionError):  # noqa: N818 - a failed expectation, like a
 class ScenarioItem(pytest.Item):
     """One variant of one scenario: a trial."""
 
-    def __init__(self, *, found: Found, variant: str, **rest: Any) -> None:
-        super().__init__(**rest)
+    def __init__(
+        self, *, name: str, parent: ScenarioFile, found: Found, variant: str, **rest: Any
+    ) -> None:
+        # As text, which pytest reads as it reads the ids that it remembers for --lf: the variant is
+        # to be what a parameter is, and not part of the name.
+        super().__init__(name, parent, nodeid=f"{parent.nodeid}::{name}", **rest)
         self.found = found
         self.variant = variant
         self.end: TrialEnd | None = None

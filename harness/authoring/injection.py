@@ -241,7 +241,14 @@ async def _control(injected: Injected, length: float) -> None:
 def _can_be_injected(app: App, faults: Sequence[Fault], *, alone: bool) -> None:
     app.stage.ground.cluster.require_faults_allowed()
     app.supported(faults)
+    busy = {f.target: f for injected in app.injected for f in injected.faults}
     for fault in faults:
+        if fault.target in busy:
+            raise UsageError(
+                f"{fault.describe()}: {busy[fault.target].describe()} is in at the same target, "
+                "and neither could be told from the other",
+                remedy="let one block follow the other, or aim them at different roles",
+            )
         if fault.scope != "namespace" and not alone:
             raise UsageError(
                 f"{fault.describe()} reaches beyond the application's namespaces ({fault.scope})",

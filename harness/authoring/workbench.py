@@ -195,6 +195,7 @@ class Workbench:
                     await thing.close()
                 except HarnessError as error:
                     errors.append(error)
+            self.apps, self.namespaces = [], []
         finally:
             await self._held.close()
         if errors:

@@ -6,13 +6,19 @@ tests, exactly as the page shows them.
 
 from __future__ import annotations
 
+import asyncio
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from harness.authoring.workbench import Workbench
-from harness.errors import FaultError
+from harness.authoring import Namespace, Workbench
+from harness.cluster.api import Kube
+from harness.cluster.clusters import Cluster
+from harness.errors import FaultError, UsageError
 from harness.faults import CutConnections
 
 PAGE = Path(__file__).parents[2] / "docs" / "testing-with-pytest.md"
@@ -32,11 +38,6 @@ def _blocks() -> str:
 exec(compile(_blocks(), str(PAGE), "exec"), globals())
 
 
-async def gone(bench: Workbench, name: str) -> bool:
-    ground = await bench.ground()
-    return await ground.kube.find("v1", "Namespace", name) is None
-
-
 async def test_every_way_out_of_a_block_heals(deploy, inject) -> None:  # type: ignore[no-untyped-def]
     shop = await deploy("checkout", scale=5, in_path=["database"])
     refused = CutConnections(shop.role("database"), mode="refuse")
@@ -54,29 +55,75 @@ async def test_every_way_out_of_a_block_heals(deploy, inject) -> None:  # type: 
     assert not await shop.stage.measure(0), "healed after an exception"
     assert "KeyError was raised while injected: database refuses connections" in shop.notes[-1]
 
-    async with inject(refused) as outer:
-        await outer.until_felt()
-        blackhole = CutConnections(shop.role("database"), mode="blackhole")
-        assert not outer._measuring.done()
-        del blackhole
+    # Another round, after the first ones were healed.
+    async with inject(refused) as again:
+        await again.until_felt()
+        with pytest.raises(UsageError, match="is in at the same target"):
+            async with inject(CutConnections(shop.role("database"), mode="blackhole")):
+                pass
     assert not await shop.stage.measure(0)
     assert shop.history.phase("heal").closed
 
 
-async def test_what_a_test_made_is_gone_afterwards(_workbench: Workbench) -> None:
-    shop = await _workbench.deploy("payment", scale=5)
-    space = await _workbench.namespace()
-    assert not await gone(_workbench, shop.namespace)
-    kube = (await _workbench.ground()).kube
-    await _workbench.close()
-    # The connections are closed with the bench; a fresh one looks.
-    del kube
-    other = Workbench(_workbench.settings)
+INTERRUPTED = """
+import asyncio
+from harness.faults import CutConnections
+
+async def test_it(deploy, inject, namespace):
+    shop = await deploy("payment", scale=5)
+    async with inject(CutConnections(shop.role("database"))) as fault:
+        await fault.until_felt()
+        print("NAMESPACES", shop.namespace, namespace, flush=True)
+        await asyncio.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_heals_and_removes(
+    cluster: Cluster, pytester: pytest.Pytester, number: signal.Signals
+) -> None:
+    pytester.makeini(
+        "[pytest]\naddopts = -p no:locust -s\nasyncio_default_fixture_loop_scope = function\n"
+    )
+    pytester.makepyfile(test_it=INTERRUPTED)
+    words = [sys.executable, "-m", "pytest", f"--harness-cluster={cluster.name}", "test_it.py"]
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     try:
-        assert await gone(other, shop.namespace)
-        assert await gone(other, str(space))
-        assert (await other.ground()).ledger.open_records == []
+        assert child.stdout is not None
+        line = next((each for each in child.stdout if "NAMESPACES" in each), "")
+        assert line, "the inner test did not get as far as its fault"
+        child.send_signal(number)
+        rest, _ = child.communicate(timeout=120)
+    finally:
+        child.kill()
+        child.wait()
+    assert child.returncode == pytest.ExitCode.INTERRUPTED, rest
+    assert asyncio.run(left(cluster, line.split()[-2:])) == []
+
+
+async def left(cluster: Cluster, names: list[str]) -> list[str]:
+    async with Kube.connect(cluster.kubeconfig, cluster.context) as kube:
+        return [name for name in names if await kube.find("v1", "Namespace", name)]
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest) -> Workbench:
+    """What the fixtures are methods of."""
+    made: Workbench = request.getfixturevalue("_workbench")
+    return made
+
+
+async def test_what_a_test_made_is_gone_afterwards(bench: Workbench, namespace: Namespace) -> None:
+    shop = await bench.deploy("payment", scale=5)
+    before = await bench.ground()
+    assert await before.kube.find("v1", "Namespace", shop.namespace)
+    await bench.close()
+    assert before.ledger.open_records == []
+
+    other = Workbench(bench.settings)
+    try:
+        kube = (await other.ground()).kube
+        assert await kube.find("v1", "Namespace", shop.namespace) is None
+        assert await kube.find("v1", "Namespace", str(namespace)) is None
     finally:
         await other.close()
-    _workbench.apps.clear()
-    _workbench.namespaces.clear()
