@@ -273,12 +273,12 @@ class Stage:
         """Undo what injection recorded, newest first; then no measurement may feel it.
 
         Where injections are nested, `before` is what `about_to_inject` returned for this one, and
-        `faults` are its own.
+        `faults` are its own; they are measured even if they were healed too soon to be felt.
         """
         known = self._before_faults if before is None else before
         await self._undo([r for r in self._records() if r.id not in known])
         for index in range(len(self.faults)) if faults is None else faults:
-            if verdict.felt(self.history, index).ever:
+            if faults is not None or verdict.felt(self.history, index).ever:
                 await self._until_not_felt(index, self.faults[index])
 
     async def _until_not_felt(self, index: int, fault: Fault) -> None:
