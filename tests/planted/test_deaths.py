@@ -173,6 +173,7 @@ def test_killed_in_each_phase(deaths: Deaths, phase: str) -> None:
     # The signal takes a moment: a phase of a tenth of a second may be over.
     near = PHASES[PHASES.index(phase) : PHASES.index(phase) + 2]
     assert dead.last_phase in near
+    assert dead.trial is not None or phase == "preflight"
     assert deaths.left(dead) == []
 
 

@@ -154,7 +154,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TrialEn
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trial, "FELT_S", 6.0)
-        patch.setattr("harness.stage.DEPLOY_S", 120.0)
+        patch.setattr("harness.stage.DEPLOY_S", 90.0)
         patch.setattr(verdict, "settled", settled)
         yield asyncio.run(everything(tmp_path_factory.mktemp("planted")))
 
