@@ -23,7 +23,7 @@ for module in ("harness.authoring", "harness.judging", "harness.report.write", "
 
 INI = """
 [pytest]
-addopts = -p no:locust -p no:cacheprovider
+addopts = -p no:locust
 asyncio_default_fixture_loop_scope = function
 """
 # Stands for the cluster where a test needs a handle and nothing that is behind it.

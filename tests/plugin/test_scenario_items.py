@@ -190,10 +190,10 @@ def test_x_stops_at_the_first_wrong_outcome(inner: Any) -> None:
 
 
 def test_lf_runs_what_failed_last(inner: Any) -> None:
-    inner.pytester.makeini("[pytest]\naddopts = -p no:locust\n")
     inner.stories(fragile="survives", hardened="survives").assert_outcomes(failed=1, passed=1)
     again = inner.stories("--lf", "--harness-output=again", fragile="collapses")
-    again.assert_outcomes(passed=1, deselected=1)
+    again.assert_outcomes(passed=1)
+    again.stdout.fnmatch_lines(["run-last-failure: rerun previous 1 failure"])
 
 
 def test_variants_get_one_seed(inner: Any) -> None:
