@@ -251,7 +251,7 @@ class Tale:
             start = intended + self.started_late
             if start + took <= known:
                 rows.append((at(begin) + offset, at(start), at(start + took), 0, status))
-        columns = list(zip(*rows, strict=True)) if rows else [[], [], [], [], []]
+        columns = list(zip(*rows, strict=True)) if rows else [()] * 5
         return Requests.of(
             *columns,
             endpoints=header.endpoints,
