@@ -38,7 +38,8 @@ def test_help_lists_every_command_and_the_exit_codes(tmp_path: Path) -> None:
     done = harness("--help", home=tmp_path)
     assert done.returncode == 0
     assert all(f"  {command}" in done.stdout for command in cli.COMMANDS)
-    assert "3 inconclusive" in done.stdout
+    # The line is broken wherever the terminal's width wants it.
+    assert "3 inconclusive" in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize(
