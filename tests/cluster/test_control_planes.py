@@ -1,0 +1,24 @@
+"""Three control planes behind kind's load balancer, alone on the machine: they need all of it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from harness.cluster.api import Kube
+from harness.cluster.lifecycle import down, up
+
+NAME = f"t{os.getpid()}-ha"
+
+
+@pytest.mark.asyncio
+async def test_three_control_planes_have_three_etcd_members() -> None:
+    cluster = await up(NAME, "ha")
+    try:
+        assert len(cluster.control_planes) == 3
+        async with Kube.connect(cluster.kubeconfig) as kube:
+            etcds = await kube.list("v1", "Pod", "kube-system", labels="component=etcd")
+            assert {pod["spec"]["nodeName"] for pod in etcds} == {n.name for n in cluster.nodes}
+    finally:
+        await down(NAME)
