@@ -34,6 +34,7 @@ unit: venv ## The fast tests, no cluster
 
 bench: setup ## Figures: load held, cost of recording, judging, cluster start, memory
 	@.venv/bin/python -m harness.bench.load
+	@.venv/bin/python -m harness.bench.judge
 	@.venv/bin/python -m harness.bench.cluster_up
 	@.venv/bin/python -m harness.bench.memory
 

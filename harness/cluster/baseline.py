@@ -31,6 +31,8 @@ _EVER_CHANGING = frozenset(
         ("metrics.k8s.io", "PodMetrics"),
         ("certificates.k8s.io", "CertificateSigningRequest"),
         ("", "Node"),
+        # Kubelets rewrite it whenever a storage driver's node plugin (re)starts.
+        ("storage.k8s.io", "CSINode"),
     }
 )
 # The API server's own identities, renewed by itself.

@@ -10,8 +10,10 @@ import typer
 
 from harness.cluster import shapes
 from harness.cluster.clusters import DEFAULT_NAME, Cluster, default_kubeconfig
+from harness.cluster.healing import heal_dead
 from harness.cluster.lifecycle import merge_kubeconfig
 from harness.cluster.lifecycle import up as bring_up
+from harness.cluster.world import open_world
 from harness.commands.running import out, run
 
 ShapeName = StrEnum("ShapeName", {name: name for name in shapes.SHAPES})  # type: ignore[misc]
@@ -56,6 +58,9 @@ def up(
 
 
 async def _up(name: str, shape: str | None, *, rebuild: bool, merge: bool) -> None:
+    # A node that a killed process left paused would look like a broken cluster.
+    for line in (await heal_dead(open_world)).lines():
+        out.print(f"  {line}", markup=False)
     cluster = await bring_up(name, shape, rebuild=rebuild)
     _tell(cluster)
     if merge:
