@@ -94,7 +94,7 @@ class Placement:
     in_path: Sequence[str] = ()
 
 
-class Inconclusive(Exception):  # noqa: N818 - it is a verdict, not an error
+class CannotConclude(Exception):  # noqa: N818 - it is a verdict, not an error
     """The trial cannot go on to a verdict; `blame` is harness, host or subject."""
 
     def __init__(self, blame: str, message: str) -> None:
@@ -170,7 +170,7 @@ class Stage:
     async def deploy(self) -> None:
         """Apply everything, recorded first, and wait until every workload is ready.
 
-        Raises Inconclusive, blaming the subject, if that takes longer than `DEPLOY_S`.
+        Raises CannotConclude, blaming the subject, if that takes longer than `DEPLOY_S`.
         """
         ground, trial = self.ground, self.placement.trial
         for name in self.namespaces:
@@ -198,7 +198,7 @@ class Stage:
         except WaitTimeout as error:
             self.writer.append("note", text=str(error))
             missing = "; ".join(unready(self.observer.store, self.objects))
-            raise Inconclusive(
+            raise CannotConclude(
                 "subject",
                 f"before any fault: not ready {DEPLOY_S:.0f} s after it was applied: {missing}",
             ) from error

@@ -19,7 +19,7 @@ from harness.declare import Expect, Scenario
 from harness.errors import HarnessError, HostError, ManifestError, ResidueError, WaitTimeout
 from harness.history import History
 from harness.load.generator import Generator
-from harness.stage import Ground, Inconclusive, Listener, Placement, Stage
+from harness.stage import CannotConclude, Ground, Listener, Placement, Stage
 from harness.units import seconds
 
 FELT_S = 60.0
@@ -86,7 +86,7 @@ class _Trial:
                     with stage.phase("deploy"):
                         await stage.deploy()
                     await self._under_load()
-            except Inconclusive as reason:
+            except CannotConclude as reason:
                 stage.problem(reason.blame, str(reason))
             except HarnessError as error:
                 stage.problem(_blame(error), f"{error.message}\n  remedy: {error.remedy}")
@@ -107,7 +107,7 @@ class _Trial:
         for fault in self.faults:
             support = fault.target_support(stage.context.role(fault.target), stage.objects)
             if support.state == "unsupported":
-                raise Inconclusive("subject", f"{fault.describe()}: {support.why}")
+                raise CannotConclude("subject", f"{fault.describe()}: {support.why}")
             if support.state == "degraded":
                 stage.writer.append("note", text=f"{fault.describe()}: {support.why}")
 
@@ -142,7 +142,7 @@ class _Trial:
         begin = time.monotonic()
         for index, fault in enumerate(self.faults):
             if await self.stage.measure(index):
-                raise Inconclusive(
+                raise CannotConclude(
                     "subject",
                     f"before any fault: {fault.describe()} is felt already, so the fault could "
                     "not be told from the subject's own state",
@@ -172,14 +172,14 @@ class _Trial:
                 context=self.stage.observer,
             )
         except WaitTimeout as error:
-            raise Inconclusive(
+            raise CannotConclude(
                 "host", f"the load generator fell behind: outcomes are missing after {limit:.0f} s"
             ) from error
         findings = verdict.control_findings(self.history, self.objectives)
         lost = verdict.control_lost(self.history, findings)
         if lost is not None:
             _, blame, reasons = lost
-            raise Inconclusive(blame or "harness", "; ".join(reasons))
+            raise CannotConclude(blame or "harness", "; ".join(reasons))
 
     async def _felt(self, generator: Generator) -> None:
         deadline = time.monotonic() + FELT_S

@@ -15,8 +15,7 @@ from harness.faults.base import Fault
 from harness.history import History
 from harness.manifest.objects import Ref, did_you_mean
 from harness.run import Quiet
-from harness.stage import Ground, Placement, Stage
-from harness.stage import Inconclusive as StageInconclusive
+from harness.stage import CannotConclude, Ground, Placement, Stage
 
 if TYPE_CHECKING:
     from harness.authoring.injection import Injected
@@ -150,7 +149,7 @@ class App:
         self.enter("deploy")
         try:
             await stage.deploy()
-        except StageInconclusive as reason:
+        except CannotConclude as reason:
             stage.problem(reason.blame, str(reason))
             raise Inconclusive(
                 f"{reason.blame}: {reason}",

@@ -24,7 +24,7 @@ from harness.errors import (
     ResidueError,
 )
 from harness.history import PHASES, History
-from harness.stage import Inconclusive
+from harness.stage import CannotConclude
 
 DONE = Finding("met", "done", holds=True)
 ALL = list(PHASES)
@@ -267,7 +267,7 @@ def test_fault_that_is_felt_before_it_was_injected(monkeypatch: pytest.MonkeyPat
 
 
 def test_inconclusive_keeps_its_own_blame() -> None:
-    stage, _ = carry_out({"deploy": Inconclusive("host", "no room")})
+    stage, _ = carry_out({"deploy": CannotConclude("host", "no room")})
     assert [blame for blame, _ in stage.problems] == ["host"]
 
 
