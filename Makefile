@@ -1,7 +1,7 @@
 # Everything from a bare machine: `make demo` shows a verdict, `make test` proves the harness.
 # Each target sets up what it needs first; what is there already is found in seconds.
 .DEFAULT_GOAL := help
-.PHONY: demo test suite lint unit bench setup venv lock clean help
+.PHONY: demo test suite storage lint unit bench setup venv lock clean help
 
 harness := .venv/bin/harness
 pytest := .venv/bin/python -m pytest
@@ -25,6 +25,9 @@ suite: setup ## Every scenario, every variant
 
 test: setup ## Lint, then every tier of tests; non-zero when anything fails
 	@scripts/test-tiers $(reports)
+
+storage: setup ## The storage add-on's own tests, on a cluster of four nodes
+	@$(pytest) tests/storage
 
 lint: venv ## Format, lint, types, layers
 	@scripts/lint
