@@ -51,6 +51,8 @@ async def test_toxics_end_by_themselves_when_nobody_renews_them(
     app: App = await deploy("payment", scale=5, in_path=["database"])
     context, role = app.stage.context, app.stage.context.role("database")
     slow = SlowDependency("database", latency="1s")
+    # Connecting takes several round trips, each a second late: longer than the toxics would last.
+    assert (await proxied.exchange(context, role))["seconds"] < 0.5
     await slow.inject(context)
     assert (await proxied.exchange(context, role))["seconds"] >= 0.8
 
