@@ -19,7 +19,7 @@ import orjson
 
 from harness import verdict
 from harness.cluster import baseline, namespaces, scoped
-from harness.cluster.api import Kube
+from harness.cluster.api import ApiError, Kube
 from harness.cluster.audit import AuditLog
 from harness.cluster.clusters import Cluster
 from harness.cluster.eventually import eventually
@@ -28,7 +28,7 @@ from harness.cluster.ledger import Entry, Ledger, Record
 from harness.cluster.nodes import NodeCommands
 from harness.cluster.world import World
 from harness.declare import Json, Load
-from harness.errors import HarnessError, ManifestError, ResidueError, WaitTimeout
+from harness.errors import ClusterError, HarnessError, ManifestError, ResidueError, WaitTimeout
 from harness.faults.base import Fault, FaultContext
 from harness.faults.proxied import stand_in_path
 from harness.history import REQUESTS_FILE, SCHEMA, SECOND, History, Writer
@@ -209,12 +209,24 @@ class Stage:
         """Map the entry Service to a leased port on 127.0.0.1 for as long as `stack` is open."""
         cluster = self.ground.cluster
         role = self.context.role("entry")
-        port = await stack.enter_async_context(
-            lease_entry_port(cluster.folder, cluster.entry_ports, wait=timedelta(seconds=60))
-        )
         service = find(self.objects, role.ref)
-        await self.ground.kube.apply(entry_service(service, role.ref, port.node_port))
-        return f"http://127.0.0.1:{port.host_port}"
+        for _ in cluster.entry_ports:
+            port = await stack.enter_async_context(
+                lease_entry_port(cluster.folder, cluster.entry_ports, wait=timedelta(seconds=60))
+            )
+            try:
+                await self.ground.kube.apply(entry_service(service, role.ref, port.node_port))
+            except ApiError as error:
+                if "already allocated" not in error.detail:
+                    raise
+                # A trial that was killed holds no lease any more, but its Service lives until it is
+                # healed. Keeping this lease makes the next one another port's.
+                continue
+            return f"http://127.0.0.1:{port.host_port}"
+        raise ClusterError(
+            "every entry port is taken by a Service of a trial that was killed",
+            remedy="run `harness heal`",
+        )
 
     async def load(self, stack: AsyncExitStack, asked: Load | None = None) -> Generator:
         """Load on the entry for as long as `stack` is open; its requests join the history.
