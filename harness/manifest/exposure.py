@@ -1,7 +1,8 @@
 """How long things take by what the manifests declare, each with its arithmetic in words.
 
 Upper bounds, because they decide how long a fault must be felt before survival means anything. The
-rule (delay + threshold x period + timeout + grace, times 1.5) is that of the catalogue.
+sum (delay + threshold x period + timeout + grace) is that of the catalogue; its factor of 1.5 is
+applied once, by `harness.verdict`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,6 @@ from dataclasses import dataclass
 
 from harness.manifest.objects import Object
 from harness.manifest.probes import Probe, ProbeKind, pod_grace, probes
-
-SAFETY = 1.5
-"""Factor on every exposure (catalogue, rules for scenarios)."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,6 @@ def startup_budget(obj: Object) -> Span | None:
     `None` where neither is declared: it may take for ever.
     """
     return _longest(obj, "startup", _budget) or _longest(obj, "liveness", _budget)
-
-
-def exposed(span: Span) -> Span:
-    """The span times `SAFETY`: how long a fault must be felt."""
-    return Span(span.seconds * SAFETY, f"{SAFETY} x ({span.because})")
 
 
 def timing_names(workloads: Sequence[Object]) -> dict[str, Span]:
