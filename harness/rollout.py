@@ -1,6 +1,7 @@
 """Whether a subject is up: its workloads, and if not, in which words; and its entry.
 
-The workloads are judged from a store of watched objects, the entry by asking it.
+The workloads are judged from a store of watched objects and from the history of what was seen of
+them, the entry by asking it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from urllib.parse import urlsplit
 from harness.cluster.eventually import eventually
 from harness.cluster.store import Store
 from harness.errors import WaitTimeout
+from harness.history import SECOND, History, PodTrack
+from harness.manifest.exposure import liveness_round
 from harness.manifest.objects import Object
+from harness.manifest.probes import pod_grace
 
 
 def unready(store: Store, objects: Sequence[Object]) -> list[str]:
@@ -58,6 +62,47 @@ def why(store: Store, namespace: str, workload: str) -> str:
             if condition["type"] == "PodScheduled" and condition["status"] == "False":
                 reasons.add(f"{condition.get('reason')}: {condition.get('message')}")
     return f" ({'; '.join(sorted(r.strip() for r in reasons))})" if reasons else ""
+
+
+def liveness_round_s(objects: Sequence[Object]) -> float:
+    """Seconds within which every liveness probe of the workloads is asked once more."""
+    rounds = [liveness_round(obj) for obj in objects]
+    return max((span.seconds for span in rounds if span), default=0.0)
+
+
+def last_disturbance(history: History, objects: Sequence[Object], now: int) -> int:
+    """When the pods were last seen to start, restart, leave readiness or be killed by a probe.
+
+    Monotonic nanoseconds; `now` while a container that was killed has not been started again: a pod
+    stays ready between the kubelet's decision and the process's end.
+    """
+    grace = int(max((pod_grace(obj) for obj in objects), default=0.0) * SECOND)
+    latest = 0
+    for pod in history.pods.values():
+        if not pod.states or pod.states[-1].gone or pod.states[-1].deleting:
+            continue
+        begun, restarted = _ready_since(pod)
+        latest = max(latest, begun)
+        kills = [
+            e.t
+            for e in history.events
+            if e.object_uid == pod.uid and e.reason == "Killing" and "probe" in e.message
+        ]
+        # An event can arrive after the restart that it announces; then it tells nothing for long.
+        if kills and kills[-1] > restarted and now - kills[-1] < grace:
+            return now
+    return latest
+
+
+def _ready_since(pod: PodTrack) -> tuple[int, int]:
+    """(begin of the pod's present readiness without a restart, its last restart)."""
+    since = restarted = pod.states[0].t
+    for before, state in zip(pod.states, pod.states[1:], strict=False):
+        if state.restarts > before.restarts:
+            restarted = state.t
+        if state.restarts > before.restarts or state.ready != before.ready:
+            since = state.t
+    return since, restarted
 
 
 async def entry_answers(url: str, *, within: float) -> bool:

@@ -39,7 +39,7 @@ from harness.manifest.objects import Object, Ref, find, service_port
 from harness.manifest.subject_file import Role, SubjectFile
 from harness.manifest.variants import apply_order
 from harness.observer import Observer
-from harness.rollout import entry_answers, unready
+from harness.rollout import entry_answers, last_disturbance, liveness_round_s, unready
 
 DEPLOY_S = 180.0
 """A subject that is not up by then is broken before any fault."""
@@ -168,8 +168,10 @@ class Stage:
             await self._audit.start()
 
     async def deploy(self) -> None:
-        """Apply everything, recorded first, and wait until every workload is ready.
+        """Apply everything, recorded first, and wait until every workload is ready to stay.
 
+        That is: ready, and undisturbed while every liveness probe was asked once more. A probe that
+        failed while the subject came up may have one failure left, and kill what is ready already.
         Raises CannotConclude, blaming the subject, if that takes longer than `DEPLOY_S`.
         """
         ground, trial = self.ground, self.placement.trial
@@ -188,20 +190,29 @@ class Stage:
                 ground.kube, ground.ledger, obj, cluster=ground.cluster, trial=trial
             )
         await ground.kube.apply_all([o for o in rest if o["metadata"].get("namespace")])
+        hold = liveness_round_s(self.objects)
+
+        def stays() -> bool:
+            now = time.monotonic_ns()
+            if unready(self.observer.store, self.objects):
+                return False
+            return now - last_disturbance(self.history, self.objects, now) >= hold * SECOND
+
         try:
-            await self.observer.store.wait(
-                lambda store: not unready(store, self.objects),
+            await eventually(
+                stays,
                 within=DEPLOY_S,
-                what="every workload of the subject is ready",
+                every=0.25,
+                what=f"every workload of the subject is ready, and stays so for {hold:g} s",
                 context=self.observer,
             )
         except WaitTimeout as error:
             self.writer.append("note", text=str(error))
             missing = "; ".join(unready(self.observer.store, self.objects))
-            raise CannotConclude(
-                "subject",
-                f"before any fault: not ready {DEPLOY_S:.0f} s after it was applied: {missing}",
-            ) from error
+            what = f"not ready {DEPLOY_S:.0f} s after it was applied: {missing}"
+            if not missing:
+                what = f"ready, but restarting: not one calm liveness round in {DEPLOY_S:.0f} s"
+            raise CannotConclude("subject", f"before any fault: {what}") from error
 
     # -- load -------------------------------------------------------------------------------
 

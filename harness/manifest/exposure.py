@@ -30,6 +30,11 @@ def liveness_kills(obj: Object) -> Span | None:
     return _longest(obj, "liveness", _kill)
 
 
+def liveness_round(obj: Object) -> Span | None:
+    """Until every container's liveness has been asked once more; `None` without the probe."""
+    return _longest(obj, "liveness", _round)
+
+
 def readiness_removes(obj: Object) -> Span | None:
     """Until the slowest container's readiness takes the pod out of its Services; `None` without."""
     return _longest(obj, "readiness", _failing)
@@ -95,6 +100,11 @@ def _budget(probe: Probe) -> Span:
         probe.initial_delay + failing.seconds,
         f"{_number(probe.initial_delay)} s delay + {failing.because}",
     )
+
+
+def _round(probe: Probe) -> Span:
+    because = f"{_number(probe.period)} s period + {_number(probe.timeout)} s timeout"
+    return Span(probe.period + probe.timeout, because)
 
 
 def _failing(probe: Probe) -> Span:

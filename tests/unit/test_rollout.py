@@ -1,0 +1,97 @@
+"""When a subject is up to stay: what counts as a disturbance of its pods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.history import SECOND, History
+from harness.rollout import last_disturbance, liveness_round_s
+
+GRACE = {
+    "kind": "Deployment",
+    "spec": {"template": {"spec": {"terminationGracePeriodSeconds": 6, "containers": []}}},
+}
+
+
+def seen(history: History, at: float, *, ready: bool, restarts: int = 0, verb: str = "") -> None:
+    """A state of the pod, observed `at` seconds."""
+    status: dict[str, Any] = {
+        "conditions": [{"type": "Ready", "status": str(ready)}],
+        "containerStatuses": [{"name": "api", "restartCount": restarts}],
+    }
+    pod = {"metadata": {"name": "api-1", "namespace": "n", "uid": "u"}, "status": status}
+    verb = verb or "MODIFIED"
+    record = {"t": int(at * SECOND), "type": "object", "kind": "Pod", "verb": verb, "object": pod}
+    history.add(record)
+
+
+def killing(history: History, at: float, why: str = "failed liveness probe") -> None:
+    """The kubelet's event, arrived `at` seconds."""
+    event = {
+        "metadata": {"name": "e", "uid": f"e{at}"},
+        "reason": "Killing",
+        "message": f"Container api {why}, will be restarted",
+        "involvedObject": {"kind": "Pod", "name": "api-1", "namespace": "n", "uid": "u"},
+    }
+    history.add(
+        {"t": int(at * SECOND), "type": "object", "kind": "Event", "verb": "ADDED", "object": event}
+    )
+
+
+def disturbed(history: History, now: float) -> float:
+    """The answer, in seconds."""
+    return last_disturbance(history, [GRACE], int(now * SECOND)) / SECOND
+
+
+def test_a_pod_counts_from_its_readiness() -> None:
+    history = History()
+    seen(history, 1, ready=False)
+    seen(history, 4, ready=True)
+    seen(history, 5, ready=True)
+    assert disturbed(history, 9) == 4
+
+
+def test_a_pod_counts_from_its_restart_even_if_it_was_never_seen_unready() -> None:
+    history = History()
+    seen(history, 1, ready=False)
+    seen(history, 4, ready=True)
+    seen(history, 7, ready=True, restarts=1)
+    assert disturbed(history, 9) == 7
+
+
+def test_a_killed_container_is_not_calm_while_it_still_runs() -> None:
+    history = History()
+    seen(history, 1, ready=False)
+    seen(history, 4, ready=True)
+    killing(history, 5)
+    assert disturbed(history, 9) == 9, "it is ready, and its end is decided"
+    seen(history, 10, ready=False, restarts=1)
+    seen(history, 12, ready=True, restarts=1)
+    assert disturbed(history, 20) == 12
+
+
+def test_a_kill_that_is_told_after_its_restart_is_believed_for_one_grace_only() -> None:
+    history = History()
+    seen(history, 1, ready=True)
+    seen(history, 4, ready=True, restarts=1)
+    killing(history, 4.5)
+    assert disturbed(history, 9) == 9
+    assert disturbed(history, 11) == 4
+
+
+def test_a_pod_that_goes_or_is_stopped_on_purpose_disturbs_nobody() -> None:
+    history = History()
+    seen(history, 1, ready=True)
+    killing(history, 3, why="was stopped")
+    assert disturbed(history, 4) == 1
+    seen(history, 5, ready=False, verb="DELETED")
+    assert disturbed(history, 6) == 0
+
+
+def test_the_round_is_the_slowest_liveness() -> None:
+    def workload(**probe: Any) -> dict[str, Any]:
+        containers = [{"name": "api", "livenessProbe": {"httpGet": {"port": 1}, **probe}}]
+        return {"kind": "Deployment", "spec": {"template": {"spec": {"containers": containers}}}}
+
+    assert liveness_round_s([GRACE]) == 0
+    assert liveness_round_s([workload(periodSeconds=2), workload(timeoutSeconds=5)]) == 15
