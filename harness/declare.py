@@ -42,13 +42,15 @@ class Finding:
     """What an objective says of a history, or of a prefix of it.
 
     `at` is the monotonic time in nanoseconds at which the state was decided, or None. `holds`: open
-    only because it is still watched, and nothing more is to be waited for.
+    only because it is still watched, and nothing more is to be waited for. `before_heal`: open, and
+    only what happens while the fault lasts can decide it, so the fault has to be kept up.
     """
 
     state: State
     reason: str
     at: int | None = None
     holds: bool = False
+    before_heal: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,13 @@ class Objective(Protocol):
     def exposure(self, facts: Facts) -> Exposure | None: ...
 
     def to_json(self) -> Json: ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """An objective that allows a time for something to happen."""
+
+    def bound(self, facts: Facts) -> float: ...
 
 
 @runtime_checkable

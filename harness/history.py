@@ -182,7 +182,10 @@ class Event:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A fault's own proof: what was asked of it, what was achieved, and whether it was felt."""
+    """A fault's own proof: what was asked of it, what was achieved, and whether it was felt.
+
+    `cured`: not felt because the subject ended by itself what the fault had done.
+    """
 
     t: int
     fault: int
@@ -190,6 +193,7 @@ class Measurement:
     asked: Json
     achieved: Json
     note: str
+    cured: bool = False
 
 
 @dataclass(frozen=True)
@@ -274,6 +278,7 @@ class History:
                         record["asked"],
                         record["achieved"],
                         record.get("note", ""),
+                        record.get("cured", False),
                     )
                 )
             case "problem":

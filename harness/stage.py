@@ -287,6 +287,7 @@ class Stage:
             asked=got.asked,
             achieved=got.achieved,
             note=got.note,
+            cured=got.cured,
         )
         return got.felt
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from harness import verdict
 from harness.cluster.eventually import eventually
-from harness.declare import Expect, Scenario
+from harness.declare import Bounded, Expect, Scenario
 from harness.errors import HarnessError, HostError, ManifestError, ResidueError, WaitTimeout
 from harness.history import History
 from harness.load.generator import Generator
@@ -196,7 +196,8 @@ class _Trial:
     async def _sustain(self, generator: Generator) -> None:
         """Until exposure is reached or all evidence is in; the bound only ends a lost trial."""
         needed = verdict.exposure_needed(self.history, self.objectives, self.faults)
-        deadline = time.monotonic() + needed.seconds + SUSTAIN_MARGIN_S
+        longest = max(needed.seconds, *self._bounds())
+        deadline = time.monotonic() + longest + SUSTAIN_MARGIN_S
         if not all(verdict.felt(self.history, i).ever for i in range(len(self.faults))):
             return
         while time.monotonic() < deadline:
@@ -212,8 +213,7 @@ class _Trial:
 
     async def _recover(self, generator: Generator) -> None:
         """Until no objective is open; bounded by what they allow."""
-        bounds = [o.bound(self.history.facts) for o in self.objectives if hasattr(o, "bound")]
-        total = max(bounds, default=0.0) + RECOVER_MARGIN_S
+        total = max(self._bounds()) + RECOVER_MARGIN_S
         begin = time.monotonic()
         while (passed := time.monotonic() - begin) < total:
             generator.check()
@@ -222,6 +222,11 @@ class _Trial:
                 return
             self.stage.tell(passed, total, "recovering")
             await asyncio.sleep(0.5)
+
+    def _bounds(self) -> list[float]:
+        """Seconds that the objectives allow for what they wait for; 0 among them."""
+        facts = self.history.facts
+        return [0.0, *(o.bound(facts) for o in self.objectives if isinstance(o, Bounded))]
 
 
 def _blame(error: HarnessError) -> str:

@@ -25,7 +25,10 @@ SAFETY = 1.5
 
 @dataclass(frozen=True)
 class Felt:
-    """How long a fault was felt without a break, in seconds, and what was asked and achieved."""
+    """How long a fault was felt without a break, in seconds, and what was asked and achieved.
+
+    A fault that the subject cured by itself counts on: that is what it was to be exposed to.
+    """
 
     fault: int
     seconds: float
@@ -112,13 +115,13 @@ def felt(history: History, fault: int) -> Felt:
             continue
         if healing is not None and m.t >= healing.begin:
             continue
-        if not m.felt:
+        if not m.felt and not (m.cured and since is not None):
             since = None
             continue
         since = m.t if since is None else since
         seconds = (m.t - since) / SECOND
         if best.since is None or seconds >= best.seconds:
-            best = Felt(fault, seconds, since, m)
+            best = Felt(fault, seconds, since, m if m.felt else best.last)
     return best
 
 
@@ -270,17 +273,21 @@ def settled(
 ) -> bool:
     """True if the fault need not be kept up: exposure is reached, or all evidence is in.
 
+    Exposure is not all where an objective waits for something that can only happen before the heal.
     All evidence is in when an objective is broken and everything that the variant must show has
     been seen.
     """
     felts = [felt(history, i) for i in range(len(faults))]
     if not all(f.ever for f in felts):
         return False
+    found = [o.judge(history) for o in objectives]
+    if any(f.state == "broken" for f in found):
+        # What a variant must show may come later than the failure; the caller bounds the wait.
+        return all(s.seen(history) is not None for s in expect.shows)
+    if any(f.state == "open" and f.before_heal for f in found):
+        return False
     needed = exposure_needed(history, objectives, faults)
-    if all(f.seconds >= needed.seconds for f in felts):
-        return True
-    broken = any(o.judge(history).state == "broken" for o in objectives)
-    return broken and all(s.seen(history) is not None for s in expect.shows)
+    return all(f.seconds >= needed.seconds for f in felts)
 
 
 def decided(history: History, objectives: Sequence[Objective]) -> bool:

@@ -37,12 +37,17 @@ SUPPORTED = Support("supported")
 
 @dataclass(frozen=True)
 class Achieved:
-    """One measurement of a fault: was it felt, what was asked, what was achieved, in words."""
+    """One measurement of a fault: was it felt, what was asked, what was achieved, in words.
+
+    `cured`: not felt any more because the subject itself put an end to what the fault did, as a
+    restart ends a deadlock. The fault's exposure then goes on: what can follow, follows now.
+    """
 
     felt: bool
     asked: Json
     achieved: Json
     note: str
+    cured: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ write (`objectives.restarts("workload", at_most=0)`); each is the class of the s
 from __future__ import annotations
 
 from harness.objectives.pods import Ready, Restarts
+from harness.objectives.rollouts import Rollout, SelfHealing
 from harness.objectives.traffic import Availability, Latency, Recovery
 
 availability = Availability
@@ -14,5 +15,7 @@ latency = Latency
 ready = Ready
 recovery = Recovery
 restarts = Restarts
+rollout = Rollout
+self_healing = SelfHealing
 
-__all__ = ["availability", "latency", "ready", "recovery", "restarts"]
+__all__ = ["availability", "latency", "ready", "recovery", "restarts", "rollout", "self_healing"]

@@ -185,10 +185,131 @@ class Waiting(Declared):
         return Sighting(t, f"{what} {_after(history, t)}")
 
 
+@register("shows", "stuck")
+@dataclass(frozen=True)
+class Stuck(Declared):
+    """A pod of the role stays Running, not ready and not restarted for a time: only a human helps.
+
+    `during` is shortened by the trial's scale, like the probes that would have acted in it.
+    """
+
+    on: str
+    during: str = field(default="60s", kw_only=True)
+
+    def __post_init__(self) -> None:
+        seconds(self.during)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"a pod of {self.on} Running, not ready and not restarted for {self.during}"
+
+    def seen(self, history: History) -> Sighting | None:
+        """The moment at which a pod had been stuck for that long."""
+        window = history.watched
+        if window is None:
+            return None
+        heal = history.phase("heal")
+        until = heal.begin if heal is not None else history.now
+        length = int(seconds(self.during) / history.facts.scale * SECOND)
+        found: list[tuple[int, str]] = []
+        for pod in history.pods_of(self.on):
+            since: int | None = None
+            restarts = 0
+            for state in [s for s in pod.states if window.begin <= s.t < until]:
+                stuck = state.phase == "Running" and not (state.ready or state.gone)
+                if since is not None and (not stuck or state.restarts != restarts):
+                    if state.t - since >= length:
+                        break
+                    since = None
+                if stuck and since is None:
+                    since, restarts = state.t, state.restarts
+            if since is not None and until - since >= length:
+                found.append((since + length, pod.name))
+        if not found:
+            return None
+        t, name = min(found)
+        return Sighting(t, f"{name} stuck for {self.during} {_after(history, t)}")
+
+
+@register("shows", "condition")
+@dataclass(frozen=True)
+class Condition(Declared):
+    """A condition of the role's workload has this reason, such as `ProgressDeadlineExceeded`."""
+
+    on: str
+    type: str = field(kw_only=True)
+    reason: str = field(kw_only=True)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"{self.on} has condition {self.type} because of {self.reason}"
+
+    def seen(self, history: History) -> Sighting | None:
+        """The first such state since injection."""
+        window, facts = history.watched, history.facts.role(self.on)
+        if window is None:
+            return None
+        for record in history.records:
+            if record["type"] != "object" or not window.holds(record["t"]):
+                continue
+            obj = record["object"]
+            meta = obj["metadata"]
+            name = f"{record['kind']}/{meta.get('name')}"
+            if name not in facts.workloads or meta.get("namespace") != facts.namespace:
+                continue
+            for each in obj.get("status", {}).get("conditions", []):
+                if each.get("type") == self.type and each.get("reason") == self.reason:
+                    when = _after(history, record["t"])
+                    return Sighting(record["t"], f"{name} {when}: {each.get('message', '')}")
+        return None
+
+
+@register("shows", "qos")
+@dataclass(frozen=True)
+class QosClass(Declared):
+    """Every pod of the role that was started since injection has this `status.qosClass`."""
+
+    on: str
+    equals: str = field(default="Guaranteed", kw_only=True)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"QoS class {self.equals} of {self.on}"
+
+    def seen(self, history: History) -> Sighting | None:
+        """The first pod, if no pod of the role has another class."""
+        window = history.watched
+        mine = {pod.uid: pod.name for pod in history.pods_of(self.on)}
+        if window is None:
+            return None
+        found: list[tuple[int, str, str]] = []
+        for record in history.objects("Pod"):
+            uid = record["object"]["metadata"].get("uid", "")
+            qos = record["object"].get("status", {}).get("qosClass")
+            if uid in mine and qos and window.holds(record["t"]):
+                found.append((record["t"], mine[uid], qos))
+        if not found or any(qos != self.equals for _, _, qos in found):
+            return None
+        t, name, qos = found[0]
+        return Sighting(t, f"{name} is {qos}")
+
+
+condition = Condition
 event = Event
+qos = QosClass
 ready = Ready
 restarts = Restarts
+stuck = Stuck
 terminated = Terminated
 waiting = Waiting
 
-__all__ = ["event", "ready", "restarts", "terminated", "waiting"]
+__all__ = [
+    "condition",
+    "event",
+    "qos",
+    "ready",
+    "restarts",
+    "stuck",
+    "terminated",
+    "waiting",
+]

@@ -13,12 +13,10 @@ from typing import ClassVar, Literal, get_args
 from harness.declare import Declared, Exposure, Facts, Finding, Scope, register
 from harness.errors import UsageError
 from harness.history import SECOND, History, Window
-from harness.units import names_in, resolve, seconds
+from harness.objectives.bounds import bound_seconds, check_bound
+from harness.units import seconds
 
 During = Literal["fault", "recovered", "all"]
-
-TIMES = ("grace", "liveness", "readiness", "readiness-out", "startup")
-"""Names that a bound may use; their values come from the manifest."""
 
 RECOVERED_S = 5.0
 """Length of the window `recovered`, which begins when the role is ready and requests succeed."""
@@ -199,12 +197,7 @@ class Recovery(Declared):
     scope: ClassVar[Scope] = "namespace"
 
     def __post_init__(self) -> None:
-        unknown = sorted(names_in(self.within) - set(TIMES))
-        if unknown:
-            raise UsageError(
-                f'recovery within "{self.within}": {", ".join(unknown)} is no time of a manifest',
-                remedy=f"use durations and {', '.join(TIMES)}",
-            )
+        check_bound("recovery", self.within)
 
     def describe(self) -> str:
         """One line for tables."""
@@ -212,17 +205,7 @@ class Recovery(Declared):
 
     def bound(self, facts: Facts) -> float:
         """The bound in seconds."""
-        role = facts.role(self.role)
-        return resolve(
-            self.within,
-            {
-                "readiness": role.readiness_back_s or 0.0,
-                "readiness-out": role.readiness_out_s or 0.0,
-                "startup": role.startup_s or 0.0,
-                "liveness": role.liveness_s or 0.0,
-                "grace": role.grace_s,
-            },
-        )
+        return bound_seconds(self.within, facts, self.role)
 
     def judge(self, history: History) -> Finding:
         """Met at the recovery; broken once the bound has passed without it."""

@@ -258,6 +258,7 @@ ALL: list[Objective] = [
     objectives.latency(at_most="1s", percentile=90, during="all"),
     objectives.recovery(within="readiness + 5s"),
     objectives.recovery(within="readiness + 12s"),
+    objectives.self_healing("workload", within="15s"),
 ]
 SEEN: list[Observable] = [
     shows.event("Unhealthy", on="workload"),
@@ -266,6 +267,7 @@ SEEN: list[Observable] = [
     shows.ready("workload", equals=0, within="15s"),
     shows.terminated("workload", exit_code=137),
     shows.waiting("workload", reason="CrashLoopBackOff"),
+    shows.stuck("workload", during="8s"),
 ]
 
 
