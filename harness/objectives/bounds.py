@@ -1,0 +1,35 @@
+"""Bounds in the words of a manifest: sums of durations and of names that the manifest defines."""
+
+from __future__ import annotations
+
+from harness.declare import Facts
+from harness.errors import UsageError
+from harness.units import names_in, resolve
+
+TIMES = ("grace", "liveness", "readiness", "readiness-out", "startup")
+"""Names that a bound may use; their values come from the manifest."""
+
+
+def check_bound(what: str, within: str) -> None:
+    """UsageError for a name in `within` that no manifest defines."""
+    unknown = sorted(names_in(within) - set(TIMES))
+    if unknown:
+        raise UsageError(
+            f'{what} within "{within}": {", ".join(unknown)} is no time of a manifest',
+            remedy=f"use durations and {', '.join(TIMES)}",
+        )
+
+
+def bound_seconds(within: str, facts: Facts, role: str) -> float:
+    """The bound in seconds, with the times of a role; what it does not declare counts 0."""
+    of = facts.role(role)
+    return resolve(
+        within,
+        {
+            "readiness": of.readiness_back_s or 0.0,
+            "readiness-out": of.readiness_out_s or 0.0,
+            "startup": of.startup_s or 0.0,
+            "liveness": of.liveness_s or 0.0,
+            "grace": of.grace_s,
+        },
+    )

@@ -1,0 +1,198 @@
+"""Objectives on what Kubernetes does by itself, and what a variant must show of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from judged import NAMESPACE, Slow, Tale, at, calm
+
+from harness import objectives
+from harness.declare import Expect, Objective
+from harness.errors import UsageError
+from harness.objectives import shows
+from harness.verdict import felt, settled
+
+GAVE_UP = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+
+
+def workload(
+    tale: Tale,
+    t: float,
+    generation: int,
+    *,
+    updated: int = 2,
+    available: int = 2,
+    total: int = 2,
+    conditions: list[dict[str, Any]] | None = None,
+    observed: int | None = None,
+) -> None:
+    """A state of the Deployment."""
+    status = {
+        "observedGeneration": generation if observed is None else observed,
+        "replicas": total,
+        "updatedReplicas": updated,
+        "availableReplicas": available,
+        "unavailableReplicas": total - available,
+        "conditions": conditions or [],
+    }
+    meta = {
+        "name": "checkout-api",
+        "namespace": NAMESPACE,
+        "uid": "d-checkout-api",
+        "generation": generation,
+    }
+    obj = {"metadata": meta, "spec": {"replicas": 2}, "status": status}
+    tale.add(t, "object", kind="Deployment", verb="MODIFIED", object=obj)
+
+
+def rolling() -> Tale:
+    """A rollout that began at second 21 and is not complete."""
+    tale = calm()
+    workload(tale, 9, 1)
+    workload(tale, 21, 2, observed=1)
+    workload(tale, 22, 2, updated=1, total=3, available=2)
+    return tale
+
+
+ROLLOUT = objectives.rollout("workload", within="12s")
+
+
+def test_rollout_is_met_when_every_replica_is_new_and_available() -> None:
+    tale = rolling()
+    workload(tale, 25, 2, updated=2, total=3, available=3)
+    workload(tale, 27, 2)
+    assert ROLLOUT.judge(tale.until(26)).state == "open"
+    got = ROLLOUT.judge(tale.until())
+    assert (got.state, got.at, got.reason) == (
+        "met",
+        at(27),
+        "rollout of workload complete after 7 s",
+    )
+
+
+def test_rollout_that_never_began_is_not_complete() -> None:
+    tale = calm()
+    workload(tale, 9, 1)
+    workload(tale, 22, 1)
+    assert ROLLOUT.judge(tale.until(31)).before_heal
+    assert ROLLOUT.judge(tale.until()).state == "broken"
+
+
+def test_rollout_is_broken_after_its_bound_and_says_how_far_it_came() -> None:
+    tale = rolling()
+    workload(tale, 35, 2)
+    got = ROLLOUT.judge(tale.until(33))
+    assert (got.state, got.at) == ("broken", at(32))
+    assert got.reason == (
+        "rollout of workload not complete after 12 s: 1 of 2 replicas of the new template, "
+        "1 unavailable"
+    )
+    assert ROLLOUT.judge(tale.until()) == got
+
+
+def test_rollout_is_broken_when_the_deployment_gives_up() -> None:
+    tale = rolling()
+    workload(tale, 26, 2, updated=1, total=3, available=2, conditions=[GAVE_UP])
+    got = ROLLOUT.judge(tale.until(27))
+    assert (got.state, got.at) == ("broken", at(26))
+    seen = shows.condition("workload", type="Progressing", reason="ProgressDeadlineExceeded")
+    sighting = seen.seen(tale.until(27))
+    assert sighting is not None
+    assert sighting.at == at(26)
+    assert seen.seen(tale.until(25)) is None
+
+
+def test_a_rollout_back_is_not_the_rollout() -> None:
+    tale = rolling()
+    workload(tale, 41, 3)
+    late = objectives.rollout("workload", within="60s")
+    assert late.judge(tale.until()).state == "open"
+
+
+HEALS = objectives.self_healing("workload", within="15s")
+
+
+def test_self_healing_is_met_by_a_return_that_lasts() -> None:
+    tale = calm()
+    tale.pod(23, "a", ready=False)
+    tale.pod(25, "a", ready=True)
+    tale.pod(26, "a", ready=False)
+    tale.pod(30, "a", ready=True, restarts=1)
+    assert HEALS.judge(tale.until(29)).before_heal
+    assert HEALS.judge(tale.until(32)).before_heal, "nobody knows yet whether it lasts"
+    got = HEALS.judge(tale.until(34))
+    assert (got.state, got.at) == ("met", at(30))
+
+
+def test_self_healing_is_broken_when_nothing_brings_a_pod_back() -> None:
+    tale = calm()
+    tale.pod(23, "a", ready=False)
+    tale.pod(45, "a", ready=True)
+    got = HEALS.judge(tale.until())
+    assert (got.state, got.at) == ("broken", at(35))
+    assert got.reason == (
+        "1 of 2 pods of workload ready 15 s after the database slowed, and nothing brought the "
+        "rest back"
+    )
+
+
+def test_self_healing_does_not_count_what_the_heal_brought_back() -> None:
+    tale = calm()
+    tale.pod(23, "a", ready=False)
+    tale.pod(45, "a", ready=True)
+    late = objectives.self_healing("workload", within="40s")
+    assert late.judge(tale.until()).state == "open"
+
+
+@pytest.mark.parametrize("make", [objectives.rollout, objectives.self_healing])
+def test_bounds_are_checked_when_they_are_declared(make: Any) -> None:
+    with pytest.raises(UsageError, match="nonsense is no time of a manifest"):
+        make("workload", within="nonsense + 3s")
+
+
+def test_a_pod_is_stuck_when_it_runs_and_nothing_restarts_it() -> None:
+    tale = calm()
+    tale.pod(23, "a", ready=False)
+    wanted = shows.stuck("workload", during="10s")
+    assert wanted.seen(tale.until(32)) is None
+    sighting = wanted.seen(tale.until(34))
+    assert sighting is not None
+    assert sighting.at == at(33)
+    tale.pod(28, "a", ready=False, restarts=1)
+    assert wanted.seen(tale.until(34)) is None
+
+
+def test_qos_is_asked_of_every_pod() -> None:
+    tale = calm()
+    wanted = shows.qos("workload")
+    assert wanted.seen(tale.until()) is None
+    for t, name, qos in ((25, "a", "Guaranteed"), (26, "b", "Burstable")):
+        tale.pod(t, name)
+        tale.records[-1]["object"]["status"]["qosClass"] = qos
+    assert wanted.seen(tale.until(25.5)) is not None
+    assert wanted.seen(tale.until()) is None
+
+
+def test_a_cured_fault_counts_on_and_an_absent_one_does_not() -> None:
+    tale = Tale()
+    tale.measure(21, True)
+    tale.measure(23, False)
+    tale.records[-1]["cured"] = True
+    tale.measure(31, False)
+    tale.records[-1]["cured"] = True
+    assert felt(tale.until(), 0).seconds == 10
+    never = Tale()
+    never.measure(21, False)
+    never.records[-1]["cured"] = True
+    assert not felt(never.until(), 0).ever, "nothing can be cured that was never felt"
+
+
+def test_the_fault_is_kept_up_while_an_objective_waits_for_it() -> None:
+    asked: list[Objective] = [objectives.self_healing("workload", within="15s")]
+    tale = calm()
+    tale.pod(23, "a", ready=False)
+    expect = Expect("failed", shows=[shows.stuck("workload", during="14s")])
+    assert not settled(tale.until(36), asked, [Slow()], expect), "exposure is reached"
+    assert not settled(tale.until(36.9), asked, [Slow()], expect), "not shown yet"
+    assert settled(tale.until(39.5), asked, [Slow()], expect)
