@@ -46,7 +46,7 @@ from harness.run_folder import (
     read_run,
     write_json,
 )
-from harness.stage import Ground, Listener, Placement
+from harness.stage import Ground, Listener, Placement, equip
 from harness.trial import Plan, run_trial
 from harness.verdict import Result, judge
 
@@ -351,6 +351,7 @@ async def leased(each: Plan, stand: Ground, listener: RunListener) -> TrialEnd:
     async with cluster_lease(
         stand.cluster.folder, exclusive=each.placement.exclusive, purpose=purpose
     ):
+        await equip(stand, each.placement.faults)
         return await trial(each, stand, listener)
 
 

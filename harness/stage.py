@@ -8,7 +8,7 @@ healing and removing. Every step records what it sees in the history. The order 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
@@ -18,7 +18,7 @@ from typing import Protocol
 import orjson
 
 from harness import verdict
-from harness.cluster import baseline, namespaces, scoped
+from harness.cluster import addons, baseline, namespaces, scoped
 from harness.cluster.api import ApiError, Kube
 from harness.cluster.audit import AuditLog
 from harness.cluster.clusters import Cluster
@@ -164,6 +164,14 @@ class Stage:
         data = orjson.dumps(self.objects, option=orjson.OPT_INDENT_2)
         (folder / "objects.json").write_bytes(data)
         self._before = await baseline.snapshot(self.ground.kube)
+        for name in needed_addons(self.faults):
+            addons.use(
+                name,
+                self.ground.ledger,
+                cluster=self.ground.cluster,
+                trial=self.placement.trial,
+                namespaces=self.namespaces,
+            )
         if self.ground.cluster.owned:
             await self._audit.start()
 
@@ -409,6 +417,20 @@ class Stage:
             if obj["kind"] == "Namespace" and obj["metadata"]["name"] == namespace:
                 return dict(obj["metadata"].get("labels") or {})
         return {}
+
+def needed_addons(faults: Iterable[Fault]) -> list[str]:
+    """Names of the add-ons without which these faults can do nothing."""
+    return sorted({name for fault in faults for name in fault.addons})
+
+
+async def equip(ground: Ground, faults: Iterable[Fault]) -> None:
+    """The add-ons that faults need are there and work; about a second each if they were.
+
+    Comes before the baseline, and under a lease, so that no trial takes them for residue.
+    """
+    for name in needed_addons(faults):
+        await addons.install(name, ground.cluster, kube=ground.kube)
+
 
 
 def entry_service(service: Object, ref: Ref, node_port: int) -> Object:

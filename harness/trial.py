@@ -22,8 +22,6 @@ from harness.load.generator import Generator
 from harness.stage import CannotConclude, Ground, Listener, Placement, Stage
 from harness.units import seconds
 
-FELT_S = 60.0
-"""A fault that no measurement felt by then will not be felt."""
 SUSTAIN_MARGIN_S = 60.0
 RECOVER_MARGIN_S = 20.0
 MEASURE_EVERY_S = 1.0
@@ -182,7 +180,7 @@ class _Trial:
             raise CannotConclude(blame or "harness", "; ".join(reasons))
 
     async def _felt(self, generator: Generator) -> None:
-        deadline = time.monotonic() + FELT_S
+        deadline = time.monotonic() + max(f.felt_within for f in self.faults)
         waiting = set(range(len(self.faults)))
         while waiting and time.monotonic() < deadline:
             generator.check()

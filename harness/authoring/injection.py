@@ -19,7 +19,7 @@ from harness.declare import Exposure, Json, Objective
 from harness.errors import FaultError, Inconclusive, UsageError, WaitTimeout
 from harness.faults.base import Fault
 from harness.objectives import availability, restarts
-from harness.trial import FELT_S, MEASURE_EVERY_S, SUSTAIN_MARGIN_S
+from harness.trial import MEASURE_EVERY_S, SUSTAIN_MARGIN_S
 from harness.units import Duration, seconds
 
 CONTROL = "8s"
@@ -75,12 +75,16 @@ class Injected:
         asked = objectives or cast("tuple[Objective, ...]", default)
         return verdict.exposure_needed(self.app.stage.history, asked, self.faults)
 
-    async def until_felt(self, within: Duration = FELT_S) -> None:
-        """Wait until an independent measurement felt every fault. Raises FaultError if none did."""
+    async def until_felt(self, within: Duration | None = None) -> None:
+        """Wait until an independent measurement felt every fault. Raises FaultError if none did.
+
+        `within` None: as long as the slowest of the faults says that it may take.
+        """
         __tracebackhide__ = True
+        longest = max(f.felt_within for f in self.faults)
         await self._until(
             lambda: self.felt,
-            within=seconds(within),
+            within=longest if within is None else seconds(within),
             what=f"{self.describe()} is felt",
         )
 

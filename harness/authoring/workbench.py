@@ -29,7 +29,7 @@ from harness.cluster.supply import Supply
 from harness.errors import HarnessError, UsageError
 from harness.faults.base import Fault
 from harness.run import stand_on
-from harness.stage import Ground
+from harness.stage import Ground, equip
 from harness.units import Duration, seconds
 
 T = TypeVar("T")
@@ -105,7 +105,9 @@ class Workbench:
                 f"{placement.subject.subject.name} must not share its cluster: {because}",
                 remedy="mark the test @pytest.mark.harness(exclusive=True)",
             )
-        app = App(placement, await self.ground())
+        ground = await self.ground()
+        await equip(ground, faults)
+        app = App(placement, ground)
         # Known before anything is changed, so that whatever it made is removed.
         self.apps.append(app)
         await app.up()

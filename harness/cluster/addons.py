@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import json
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,10 @@ from harness.cluster.clusters import Cluster
 from harness.cluster.engine import Engine, ensure_engine
 from harness.cluster.eventually import eventually
 from harness.cluster.leases import addon_lock
+from harness.cluster.ledger import Entry, Ledger, Record, undo
 from harness.cluster.registry import ensure_registry
 from harness.cluster.toolchain import Program
+from harness.cluster.world import World
 from harness.errors import ClusterError, UsageError
 from harness.manifest.images import rewrite
 from harness.manifest.yaml import load_all
@@ -36,6 +38,8 @@ _OBJECTS = "resilience-harness/addon-objects"
 
 _READY_SECONDS = 180.0
 _GONE_SECONDS = 120.0
+_LEFT_SECONDS = 120.0
+_USE = "addon-use"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,7 @@ class Addon:
 
     `namespace` is its own. `preflight` raises `ClusterError` on a cluster that cannot carry it;
     `works` raises `AssertionError` with the reason until it does its work (its workloads are seen
-    to anyway); `in_use` says what still needs it, one line each.
+    to anyway); `in_use` says what still needs it, one line each, in some namespaces or anywhere.
     """
 
     name: str
@@ -53,7 +57,7 @@ class Addon:
     images: dict[str, str]
     preflight: Callable[[Cluster], Awaitable[None]]
     works: Callable[[Kube], Awaitable[None]]
-    in_use: Callable[[Kube], Awaitable[list[str]]]
+    in_use: Callable[[Kube, Collection[str] | None], Awaitable[list[str]]]
 
     @property
     def folder(self) -> Path:
@@ -123,7 +127,7 @@ async def uninstall(name: str, cluster: Cluster, *, kube: Kube | None = None) ->
         namespace = await kube.find("v1", "Namespace", wanted.namespace)
         if namespace is None:
             return False
-        if users := await wanted.in_use(kube):
+        if users := await wanted.in_use(kube, None):
             raise ClusterError(
                 f"add-on {name} is still in use: {'; '.join(users)}",
                 remedy="delete those first: without the add-on nobody would finish their deletion",
@@ -139,6 +143,32 @@ async def uninstall(name: str, cluster: Cluster, *, kube: Kube | None = None) ->
             gone, within=_GONE_SECONDS, what=f"namespace {wanted.namespace} of add-on {name} gone"
         )
     return True
+
+
+def use(
+    name: str, ledger: Ledger, *, cluster: Cluster, trial: str, namespaces: Sequence[str]
+) -> Entry:
+    """Notes that these namespaces are about to use the add-on, before they are made.
+
+    An add-on finishes what it does for a namespace after that is gone: volumes are detached and
+    deleted. The entry is older than those of the namespaces, so undoing, newest first, comes to it
+    last, and waits until nothing is left.
+    """
+    data = {"addon": addon(name).name, "namespaces": list(namespaces)}
+    return ledger.record(_USE, data, cluster=cluster, trial=trial)
+
+
+@undo(_USE)
+async def _until_left(record: Record, world: World) -> None:
+    name, namespaces = record.data["addon"], record.data["namespaces"]
+    kube = await world.kube(record)
+
+    async def left() -> bool:
+        if still := await addon(name).in_use(kube, namespaces):
+            raise AssertionError("; ".join(still))
+        return True
+
+    await eventually(left, within=_LEFT_SECONDS, what=f"add-on {name} to be done with a trial")
 
 
 _ClusterScoped = tuple[str, str, str]

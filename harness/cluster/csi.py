@@ -7,7 +7,7 @@ business; which fault is put in when, and how it is healed, that of `harness.fau
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -157,15 +157,19 @@ async def works(kube: Kube) -> None:
             raise AssertionError(f"the kubelet of {node['metadata']['name']} knows {drivers}")
 
 
-async def in_use(kube: Kube) -> list[str]:
-    """The volumes of this driver, one line each."""
-    return [
-        f"PersistentVolume {volume['metadata']['name']} of claim"
-        f" {(volume['spec'].get('claimRef') or {}).get('namespace')}"
-        f"/{(volume['spec'].get('claimRef') or {}).get('name')}"
-        for volume in await kube.list("v1", "PersistentVolume")
-        if (volume["spec"].get("csi") or {}).get("driver") == DRIVER
-    ]
+async def in_use(kube: Kube, namespaces: Collection[str] | None = None) -> list[str]:
+    """The volumes of this driver, one line each; those of some namespaces' claims if given."""
+    lines = []
+    for volume in await kube.list("v1", "PersistentVolume"):
+        if (volume["spec"].get("csi") or {}).get("driver") != DRIVER:
+            continue
+        claim = volume["spec"].get("claimRef") or {}
+        if namespaces is None or claim.get("namespace") in namespaces:
+            name = volume["metadata"]["name"]
+            lines.append(
+                f"PersistentVolume {name} of claim {claim.get('namespace')}/{claim.get('name')}"
+            )
+    return lines
 
 
 async def _ask_all(kube: Kube, path: str) -> list[Obj]:

@@ -91,6 +91,12 @@ class Fault(Declared, ABC):
     scope: ClassVar[Scope] = "namespace"
     target: str
 
+    addons: ClassVar[tuple[str, ...]] = ()
+    """Add-ons that the cluster must carry; they are installed before the baseline is taken."""
+    felt_within: ClassVar[float] = 60.0
+    """Seconds after its injection; a fault that no measurement felt by then will not be felt."""
+    healed_within: ClassVar[str] = "30s"
+    """By then, after its undoing, no measurement may feel it any more."""
     @property
     @abstractmethod
     def onset(self) -> str:

@@ -19,11 +19,11 @@ import psutil
 import pytest
 from trials import carry_out, history_of, phases
 
-from harness import trial, verdict
+from harness import verdict
 from harness.cluster.eventually import eventually
 from harness.declare import Expect, register
 from harness.faults import SlowDependency, proxied
-from harness.faults.base import FaultContext
+from harness.faults.base import Fault, FaultContext
 from harness.objectives import shows
 from harness.run import Options, Quiet, TrialEnd, ground
 from harness.stage import Ground
@@ -153,7 +153,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TrialEn
         return history.trial["variant"] == "cut-short" or really_settled(history, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial, "FELT_S", 6.0)
+        patch.setattr(Fault, "felt_within", 6.0)
         patch.setattr("harness.stage.DEPLOY_S", 90.0)
         patch.setattr(verdict, "settled", settled)
         yield asyncio.run(everything(tmp_path_factory.mktemp("planted")))

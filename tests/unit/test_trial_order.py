@@ -33,6 +33,8 @@ ALL = list(PHASES)
 class Remembers(Slow):
     """A fault that says when it was injected."""
 
+    felt_within = 0.3
+
     async def inject(self, ctx: Any) -> None:
         """Tell the stage."""
         await ctx.stage.act("inject the fault")
@@ -146,7 +148,6 @@ LAST: list[Stage] = []
 def world(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real order upon the stage above, without waiting for real seconds."""
     monkeypatch.setattr(trial, "Stage", Stage)
-    monkeypatch.setattr(trial, "FELT_S", 0.3)
     monkeypatch.setattr(trial, "MEASURE_EVERY_S", 0.01)
     monkeypatch.setattr(Stage, "fails", {}, raising=False)
     monkeypatch.setattr(verdict, "settled", lambda *_: True)
