@@ -180,7 +180,7 @@ class _Trial:
             raise CannotConclude(blame or "harness", "; ".join(reasons))
 
     async def _felt(self, generator: Generator) -> None:
-        deadline = time.monotonic() + max(f.felt_within for f in self.faults)
+        deadline = time.monotonic() + max(seconds(f.felt_within) for f in self.faults)
         waiting = set(range(len(self.faults)))
         while waiting and time.monotonic() < deadline:
             generator.check()

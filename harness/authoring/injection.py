@@ -81,7 +81,7 @@ class Injected:
         `within` None: as long as the slowest of the faults says that it may take.
         """
         __tracebackhide__ = True
-        longest = max(f.felt_within for f in self.faults)
+        longest = max(seconds(f.felt_within) for f in self.faults)
         await self._until(
             lambda: self.felt,
             within=longest if within is None else seconds(within),

@@ -93,8 +93,8 @@ class Fault(Declared, ABC):
 
     addons: ClassVar[tuple[str, ...]] = ()
     """Add-ons that the cluster must carry; they are installed before the baseline is taken."""
-    felt_within: ClassVar[float] = 60.0
-    """Seconds after its injection; a fault that no measurement felt by then will not be felt."""
+    felt_within: ClassVar[str] = "60s"
+    """A fault that no measurement felt by then, after its injection, will not be felt."""
     healed_within: ClassVar[str] = "30s"
     """By then, after its undoing, no measurement may feel it any more."""
     @property

@@ -153,7 +153,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TrialEn
         return history.trial["variant"] == "cut-short" or really_settled(history, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Fault, "felt_within", 6.0)
+        patch.setattr(Fault, "felt_within", "6s")
         patch.setattr("harness.stage.DEPLOY_S", 90.0)
         patch.setattr(verdict, "settled", settled)
         yield asyncio.run(everything(tmp_path_factory.mktemp("planted")))

@@ -33,7 +33,7 @@ ALL = list(PHASES)
 class Remembers(Slow):
     """A fault that says when it was injected."""
 
-    felt_within = 0.3
+    felt_within = "0.3s"
 
     async def inject(self, ctx: Any) -> None:
         """Tell the stage."""
