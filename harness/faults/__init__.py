@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from harness.faults.cut_connections import CutConnections
+from harness.faults.relocate import Relocate
 from harness.faults.slow_dependency import SlowDependency
+from harness.faults.stuck_volume import StuckVolume
 
-__all__ = ["CutConnections", "SlowDependency"]
+__all__ = ["CutConnections", "Relocate", "SlowDependency", "StuckVolume"]

@@ -9,7 +9,9 @@ from __future__ import annotations
 from harness.objectives.pods import Ready, Restarts
 from harness.objectives.rollouts import Rollout, SelfHealing
 from harness.objectives.traffic import Availability, Latency, Recovery
+from harness.objectives.volumes import AttachedOnce
 
+attached_once = AttachedOnce
 availability = Availability
 latency = Latency
 ready = Ready
@@ -18,4 +20,13 @@ restarts = Restarts
 rollout = Rollout
 self_healing = SelfHealing
 
-__all__ = ["availability", "latency", "ready", "recovery", "restarts", "rollout", "self_healing"]
+__all__ = [
+    "attached_once",
+    "availability",
+    "latency",
+    "ready",
+    "recovery",
+    "restarts",
+    "rollout",
+    "self_healing",
+]

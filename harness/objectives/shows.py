@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from harness.declare import Declared, Sighting, register
 from harness.history import SECOND, History, PodState
+from harness.objectives.volumes import volume_states
 from harness.units import seconds
 
 
@@ -264,6 +265,33 @@ class Condition(Declared):
         return None
 
 
+@register("shows", "attached-elsewhere")
+@dataclass(frozen=True)
+class AttachedElsewhere(Declared):
+    """A pod of the role waits on one node while its volume is attached to another one."""
+
+    on: str
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"a volume of {self.on} attached to another node than its new pod's"
+
+    def seen(self, history: History) -> Sighting | None:
+        """The first such moment since injection."""
+        window = history.watched
+        if window is None:
+            return None
+        for state in volume_states(history, self.on):
+            for pod in state.waiting if window.holds(state.t) else ():
+                for volume in sorted(pod.volumes):
+                    others = state.attached.get(volume, frozenset()) - {pod.node}
+                    if others:
+                        when = _after(history, state.t)
+                        text = f"{volume} attached to {min(others)}, {pod.pod} is on {pod.node}"
+                        return Sighting(state.t, f"{text} {when}")
+        return None
+
+
 @register("shows", "qos")
 @dataclass(frozen=True)
 class QosClass(Declared):
@@ -294,6 +322,7 @@ class QosClass(Declared):
         return Sighting(t, f"{name} is {qos}")
 
 
+attached_elsewhere = AttachedElsewhere
 condition = Condition
 event = Event
 qos = QosClass
@@ -304,6 +333,7 @@ terminated = Terminated
 waiting = Waiting
 
 __all__ = [
+    "attached_elsewhere",
     "condition",
     "event",
     "qos",
