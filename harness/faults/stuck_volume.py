@@ -387,7 +387,8 @@ def _classes(workload: Object, objects: Sequence[Object]) -> set[str]:
         for o in objects
         if o["kind"] == "PersistentVolumeClaim"
         and name_of(o) in names
-        and namespace_of(o) == namespace_of(workload)
+        # A claim that a variant adds may still be without one: it goes into the default namespace.
+        and namespace_of(o) in (None, namespace_of(workload))
     ]
     return {str(claim["spec"].get("storageClassName")) for claim in [*templates, *claims]}
 

@@ -11,11 +11,11 @@ scenario = Scenario(
     load=Load(rate=10),
     # The same slow detach for both: what differs is whether anybody asks for it.
     faults=[
-        faults.StuckVolume("worker", operation="detach", delay="15s"),
+        faults.StuckVolume("worker", operation="detach", delay="10s"),
         faults.Relocate("worker"),
     ],
     objectives=[
-        objectives.rollout("worker", within="readiness + 60s"),
+        objectives.rollout("worker", within="readiness + 45s"),
         objectives.attached_once("worker"),
     ],
     variants={
