@@ -18,6 +18,9 @@ from harness.manifest.exposure import liveness_round
 from harness.manifest.objects import Object
 from harness.manifest.probes import pod_grace
 
+_MOMENT_S = 3.0
+"""Events of failed probes arrive well within this time."""
+
 
 def unready(store: Store, objects: Sequence[Object]) -> list[str]:
     """One line for each workload that is not fully rolled out and ready."""
@@ -64,10 +67,17 @@ def why(store: Store, namespace: str, workload: str) -> str:
     return f" ({'; '.join(sorted(r.strip() for r in reasons))})" if reasons else ""
 
 
-def liveness_round_s(objects: Sequence[Object]) -> float:
-    """Seconds within which every liveness probe of the workloads is asked once more."""
+def calm_needed_s(history: History, objects: Sequence[Object]) -> float:
+    """How long the pods must have been undisturbed before they count as up to stay, in seconds.
+
+    Where a liveness probe failed or a container was restarted while the subject came up: until
+    every liveness probe was asked once more, for it may have one failure left. Else a moment.
+    """
     rounds = [liveness_round(obj) for obj in objects]
-    return max((span.seconds for span in rounds if span), default=0.0)
+    whole = max((span.seconds for span in rounds if span), default=0.0)
+    restarted = any(pod.states[-1].restarts for pod in history.pods.values() if pod.states)
+    failed = any("iveness probe failed" in event.message for event in history.events)
+    return whole if restarted or failed else min(whole, _MOMENT_S)
 
 
 def last_disturbance(history: History, objects: Sequence[Object], now: int) -> int:

@@ -367,7 +367,9 @@ async def plan(
     """Everything decided for one trial; its images are in the registry afterwards."""
     scenario, subject = prepared.scenario, prepared.subject
     objects = prepared.variants[variant]
-    images = await supply.subject_images(subject, [objects])
+    faults = catalog.faults_of(scenario)
+    more = [name for f in faults for name in f.images(subject.role(f.target))]
+    images = await supply.subject_images(subject, objects, more=more)
     trial_id = secrets.token_hex(3)
     isolation: Isolation = isolate(
         manifest_images.rewrite(objects, images),
@@ -379,13 +381,13 @@ async def plan(
         trial=trial_id,
         subject=subject,
         isolation=isolation,
-        faults=catalog.faults_of(scenario),
+        faults=faults,
         load=scenario.load,
         exclusive=scenario.exclusive or isolation.exclusive,
         scale=prepared.scale,
         seed=seed,
         folder=folder / f"{scenario.slug}__{variant}",
-        images=await supply.own_images(),
+        images={**await supply.own_images(), **{name: images[name] for name in more}},
         declared={
             "slug": scenario.slug,
             "title": scenario.title,

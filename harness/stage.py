@@ -39,14 +39,13 @@ from harness.manifest.objects import Object, Ref, find, service_port
 from harness.manifest.subject_file import Role, SubjectFile
 from harness.manifest.variants import apply_order
 from harness.observer import Observer
-from harness.rollout import entry_answers, last_disturbance, liveness_round_s, unready
+from harness.rollout import calm_needed_s, entry_answers, last_disturbance, unready
+from harness.units import seconds
 
 DEPLOY_S = 180.0
 """A subject that is not up by then is broken before any fault."""
 ENTRY_S = 10.0
 """Nodes know a new NodePort within a second or two; if nothing answers then, the load will tell."""
-HEALED_S = 30.0
-"""A fault that is still felt this long after its healing was not healed."""
 
 
 class Listener(Protocol):
@@ -75,9 +74,9 @@ class Placement:
     """A subject ready to be deployed: everything decided, nothing done.
 
     `isolation` has the variant's objects, rendered, scaled, with images by digest, in the trial's
-    own namespaces; `images` are the harness's own. `exclusive`: the cluster is leased to this trial
-    alone. `in_path` names the roles before which a proxy stands although no fault asks for it yet.
-    `declared` is what the history's first record says beside all that.
+    own namespaces; `images` are those that faults need, by name. `exclusive`: the cluster is leased
+    to this trial alone. `in_path` names the roles before which a proxy stands although no fault
+    asks for it yet. `declared` is what the history's first record says beside all that.
     """
 
     trial: str
@@ -126,6 +125,7 @@ class Stage:
             roles=self.roles,
             namespace=placement.isolation.namespaces[placement.subject.subject.namespace],
             images=placement.images,
+            scale=placement.scale,
         )
         self._audit = AuditLog(ground.nodes, [n.name for n in ground.cluster.control_planes])
         self._before: baseline.Snapshot | None = None
@@ -178,9 +178,9 @@ class Stage:
     async def deploy(self) -> None:
         """Apply everything, recorded first, and wait until every workload is ready to stay.
 
-        That is: ready, and undisturbed while every liveness probe was asked once more. A probe that
-        failed while the subject came up may have one failure left, and kill what is ready already.
-        Raises CannotConclude, blaming the subject, if that takes longer than `DEPLOY_S`.
+        A liveness probe that failed while the subject came up may have one failure left, and kill
+        what is ready already. Raises CannotConclude, blaming the subject, if that takes longer than
+        `DEPLOY_S`.
         """
         ground, trial = self.ground, self.placement.trial
         for name in self.namespaces:
@@ -198,20 +198,20 @@ class Stage:
                 ground.kube, ground.ledger, obj, cluster=ground.cluster, trial=trial
             )
         await ground.kube.apply_all([o for o in rest if o["metadata"].get("namespace")])
-        hold = liveness_round_s(self.objects)
 
         def stays() -> bool:
-            now = time.monotonic_ns()
             if unready(self.observer.store, self.objects):
                 return False
-            return now - last_disturbance(self.history, self.objects, now) >= hold * SECOND
+            now = time.monotonic_ns()
+            calm = now - last_disturbance(self.history, self.objects, now)
+            return calm >= calm_needed_s(self.history, self.objects) * SECOND
 
         try:
             await eventually(
                 stays,
                 within=DEPLOY_S,
                 every=0.25,
-                what=f"every workload of the subject is ready, and stays so for {hold:g} s",
+                what="every workload of the subject is ready, and stays so",
                 context=self.observer,
             )
         except WaitTimeout as error:
@@ -319,7 +319,7 @@ class Stage:
 
         await eventually(
             gone,
-            within=HEALED_S,
+            within=seconds(fault.healed_within),
             every=0.3,
             what=f"{fault.describe()} is no longer felt after healing",
             context=self.observer,
@@ -418,6 +418,7 @@ class Stage:
                 return dict(obj["metadata"].get("labels") or {})
         return {}
 
+
 def needed_addons(faults: Iterable[Fault]) -> list[str]:
     """Names of the add-ons without which these faults can do nothing."""
     return sorted({name for fault in faults for name in fault.addons})
@@ -430,7 +431,6 @@ async def equip(ground: Ground, faults: Iterable[Fault]) -> None:
     """
     for name in needed_addons(faults):
         await addons.install(name, ground.cluster, kube=ground.kube)
-
 
 
 def entry_service(service: Object, ref: Ref, node_port: int) -> Object:

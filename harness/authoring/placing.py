@@ -60,7 +60,8 @@ async def place(request: Request, supply: Supply) -> Placement:
         scaled = manifest_scale.scale(objects, by=request.scale)
         objects, notes = scaled.objects, notes + list(scaled.notes)
     in_path = _in_path(request, subject, objects)
-    images = await supply.subject_images(subject, [objects])
+    more = [role.greedy.image for role in subject.roles.values() if role.greedy is not None]
+    images = await supply.subject_images(subject, objects, more=more)
     trial = secrets.token_hex(3)
     isolation = isolate(
         manifest_images.rewrite(objects, images),
@@ -77,7 +78,7 @@ async def place(request: Request, supply: Supply) -> Placement:
         scale=request.scale,
         seed=request.seed,
         folder=request.folder / f"{subject.subject.name}-{trial}",
-        images=await supply.own_images(),
+        images={**await supply.own_images(), **{name: images[name] for name in more}},
         declared={
             "test": request.test,
             "title": request.test,

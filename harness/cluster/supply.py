@@ -57,14 +57,14 @@ class Supply:
         return {"agent": str(await asyncio.to_thread(self._agent))}
 
     async def subject_images(
-        self, subject: SubjectFile, variants: Sequence[Sequence[Object]]
+        self, subject: SubjectFile, objects: Sequence[Object], *, more: Sequence[str] = ()
     ) -> Mapping[str, str]:
-        """Image names of the manifests to references by digest.
+        """Image names of the manifests, and those in `more`, to references by digest.
 
         Images under [build] are built, those under [subject] images and those that the engine has
         are published. Raises ManifestError for an image that is none of these.
         """
-        wanted = {name: where for objects in variants for name, where in images_of(objects).items()}
+        wanted = dict.fromkeys(more, ("a fault",)) | dict(images_of(objects))
         return await asyncio.to_thread(self._publish_all, subject, wanted)
 
     def built(self, subject: SubjectFile, name: str) -> images.ImageRef:

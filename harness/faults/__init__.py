@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from harness.faults.connections_used_up import ConnectionsUsedUp
 from harness.faults.cut_connections import CutConnections
+from harness.faults.hang import Hang
+from harness.faults.heap_at_start import HeapAtStart
+from harness.faults.memory_pressure import MemoryPressure
+from harness.faults.node_loss import NodeLoss
+from harness.faults.occupied_pool import OccupiedPool
 from harness.faults.relocate import Relocate
 from harness.faults.slow_dependency import SlowDependency
+from harness.faults.slow_start import SlowStart
 from harness.faults.stuck_volume import StuckVolume
 
-__all__ = ["CutConnections", "Relocate", "SlowDependency", "StuckVolume"]
+__all__ = [
+    "ConnectionsUsedUp",
+    "CutConnections",
+    "Hang",
+    "HeapAtStart",
+    "MemoryPressure",
+    "NodeLoss",
+    "OccupiedPool",
+    "Relocate",
+    "SlowDependency",
+    "SlowStart",
+    "StuckVolume",
+]

@@ -54,7 +54,8 @@ class Achieved:
 class FaultContext:
     """What a fault is given. `roles` are bound to objects in the trial's own namespaces.
 
-    `images` maps the harness's own images (`agent`) to references that the nodes can pull.
+    `images` maps the harness's own images (`agent`), and those that the faults asked for, to
+    references that the nodes can pull. `scale` divides what a fault measures against the probes.
     """
 
     trial: str
@@ -65,6 +66,7 @@ class FaultContext:
     roles: Mapping[str, Role]
     namespace: str
     images: Mapping[str, str]
+    scale: int = 1
 
     def role(self, name: str) -> Role:
         """The binding of a role; FaultError if the subject does not bind it."""
@@ -89,14 +91,14 @@ class Fault(Declared, ABC):
     """One thing that can be prepared, injected, measured, healed and removed."""
 
     scope: ClassVar[Scope] = "namespace"
-    target: str
-
     addons: ClassVar[tuple[str, ...]] = ()
     """Add-ons that the cluster must carry; they are installed before the baseline is taken."""
     felt_within: ClassVar[str] = "60s"
     """A fault that no measurement felt by then, after its injection, will not be felt."""
     healed_within: ClassVar[str] = "30s"
     """By then, after its undoing, no measurement may feel it any more."""
+    target: str
+
     @property
     @abstractmethod
     def onset(self) -> str:
@@ -114,6 +116,10 @@ class Fault(Declared, ABC):
     def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
         """Whether the fault can act on this target, judged from the manifests alone."""
         return SUPPORTED
+
+    def images(self, role: Role) -> Sequence[str]:
+        """Images beside those of the manifests that the fault will run, by the subject's names."""
+        return ()
 
     def prepare(self, objects: Sequence[Object], ctx: FaultContext) -> list[Object]:
         """The subject's objects with whatever must be in the path before the pods start."""

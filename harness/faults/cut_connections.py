@@ -8,7 +8,7 @@ from typing import Literal
 
 from harness.declare import Json, register
 from harness.errors import UsageError
-from harness.faults import proxied
+from harness.faults import agent_pod, proxied
 from harness.faults.base import Achieved, Fault, FaultContext, Support
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
@@ -73,7 +73,7 @@ class CutConnections(Fault):
         """One exchange in the target's own protocol must fail, or (black hole) never end."""
         role = ctx.role(self.target)
         await proxied.renew(ctx, role)
-        got = await proxied.exchange(ctx, role, timeout=_PATIENCE_S)
+        got = await agent_pod.exchange(ctx, role, timeout=_PATIENCE_S)
         achieved = {"ok": got["ok"], "seconds": round(got["seconds"], 4), "error": got["error"]}
         note = got["error"] or f"an exchange succeeded in {got['seconds']:.3f} s"
         return Achieved(not got["ok"], {"exchange": "fails"}, achieved, str(note))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from harness.declare import Json, register
 from harness.errors import UsageError
-from harness.faults import proxied
+from harness.faults import agent_pod, proxied
 from harness.faults.base import Achieved, Fault, FaultContext, Support
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
@@ -103,7 +103,7 @@ class SlowDependency(Fault):
         rate = quantity_bytes(self.bandwidth) if self.bandwidth is not None else None
         # Two seconds' worth at the asked rate: long against the protocol's own overhead.
         size = 2 * rate if rate is not None else 1
-        got = await proxied.exchange(ctx, role, payload_bytes=size)
+        got = await agent_pod.exchange(ctx, role, payload_bytes=size)
         least = seconds(self.latency) - seconds(self.jitter) + (size / rate if rate else 0.0)
         asked = {"seconds_at_least": round(least, 3), "bytes": size}
         took = float(got["seconds"])

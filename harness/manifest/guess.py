@@ -49,6 +49,9 @@ _QUEUES = frozenset({"RabbitMQ", "Kafka", "NATS"})
 _PROXIES = ("nginx", "envoy", "haproxy", "traefik", "caddy", "httpd", "front", "gateway", "ingress")
 _FRONT_NAMES = re.compile(r"front|gateway|web|edge|ingress|proxy|\bui\b")
 _WEB_PORTS = frozenset({80, 443, 3000, 5000, 8000, 8080, 8443})
+# Words in names of ports: "http", "http-api" and "web" are for clients, "http-metrics" is not.
+_WEB_WORDS = frozenset({"http", "https", "web", "api", "rest", "www"})
+_OTHER_WORDS = frozenset({"metrics", "admin", "management", "health", "debug", "grpc"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +70,8 @@ def guess_roles(objects: Sequence[Object]) -> list[Guess]:
     guesses = []
     entry = _entry(objects, [obj for obj in _services(objects) if id(obj) not in stores])
     if entry:
-        service, because = entry
-        guesses.append(_guess("entry", service, because))
+        service, port, because = entry
+        guesses.append(_guess("entry", service, because, port=port))
         workload = _workload(objects, service, stores)
         if workload:
             guesses.append(_guess("workload", *workload))
@@ -76,7 +79,7 @@ def guess_roles(objects: Sequence[Object]) -> list[Guess]:
     dependencies = [
         _dependency(objects, service, *stores[id(service)], taken)
         for service in _services(objects)
-        if id(service) in stores
+        if id(service) in stores and not _doubles(objects, service)
     ]
     return guesses + dependencies
 
@@ -87,17 +90,23 @@ def _services(objects: Sequence[Object]) -> list[Object]:
     ]
 
 
-def _guess(role: str, obj: Object, because: str, extra: Mapping[str, str] | None = None) -> Guess:
+def _guess(
+    role: str,
+    obj: Object,
+    because: str,
+    *,
+    port: int | None = None,
+    extra: Mapping[str, str] | None = None,
+) -> Guess:
     ref = ref_of(obj)
-    port = obj["spec"]["ports"][0]["port"] if ref.kind == "Service" else None
     return Guess(
         role=role, ref=Ref(ref.kind, ref.name, port=port), because=because, extra=extra or {}
     )
 
 
-def _entry(objects: Sequence[Object], services: Sequence[Object]) -> tuple[Object, str] | None:
-    """The Service with most signs of being called from outside, and these signs."""
-    routed = set(_ingress_backends(objects))
+def _entry(objects: Sequence[Object], services: Sequence[Object]) -> tuple[Object, int, str] | None:
+    """The Service with most signs of being called from outside, its port, and these signs."""
+    routed = dict(_ingress_backends(objects))
     rated = []
     for service in services:
         name, spec = name_of(service), service["spec"]
@@ -109,21 +118,44 @@ def _entry(objects: Sequence[Object], services: Sequence[Object]) -> tuple[Objec
             signs.append((6, f"it is of type {spec['type']}"))
         if _FRONT_NAMES.search(name):
             signs.append((3, "its name says so"))
-        if spec["ports"][0]["port"] in _WEB_PORTS or spec["ports"][0].get("name") == "http":
-            signs.append((2, f"port {spec['ports'][0]['port']} looks like HTTP"))
+        port, is_web = _web_port(service, routed.get(name))
+        if is_web:
+            signs.append((2, f"port {port} looks like HTTP"))
         callers = [name_of(obj) for obj in callers_of(objects, service)]
         if not callers:
             signs.append((2, "no other workload speaks of it"))
         if behind and spec.get("clusterIP") != "None":
-            rated.append((sum(weight for weight, _ in signs), service, signs))
+            rated.append((sum(weight for weight, _ in signs), service, port, signs))
     if not rated:
         return None
-    _, service, signs = max(rated, key=lambda each: each[0])
+    _, service, port, signs = max(rated, key=lambda each: each[0])
     reasons = [text for _, text in sorted(signs, key=lambda sign: -sign[0])]
-    return service, "; ".join(reasons) or "it is the only Service with pods"
+    return service, port, "; ".join(reasons) or "it is the only Service with pods"
 
 
-def _ingress_backends(objects: Sequence[Object]) -> Iterator[str]:
+def _web_port(service: Object, routed: int | str | None) -> tuple[int, bool]:
+    """The port that clients call, and whether it looks like HTTP.
+
+    The one that a route names, else one called so, else one known for it; metrics come first in
+    many a Service.
+    """
+    ports = service["spec"]["ports"]
+    named = [each for each in ports if routed in (each["port"], each.get("name", ""))]
+    called = [each for each in ports if _speaks_http(each)]
+    known = [each for each in ports if each["port"] in _WEB_PORTS]
+    for candidates in (named, called, known):
+        if candidates:
+            return int(candidates[0]["port"]), bool(called or known)
+    return int(ports[0]["port"]), False
+
+
+def _speaks_http(port: Mapping[str, Any]) -> bool:
+    words = re.split(r"[^a-z0-9]", f"{port.get('name', '')}-{port.get('appProtocol', '')}".lower())
+    return not _WEB_WORDS.isdisjoint(words) and _OTHER_WORDS.isdisjoint(words)
+
+
+def _ingress_backends(objects: Sequence[Object]) -> Iterator[tuple[str, int | str | None]]:
+    """Services that routes lead to, each with the port that is named there."""
     for obj in objects:
         if obj["kind"] == "Ingress":
             spec = obj.get("spec") or {}
@@ -131,11 +163,14 @@ def _ingress_backends(objects: Sequence[Object]) -> Iterator[str]:
             for rule in spec.get("rules") or []:
                 backends += [p.get("backend") for p in (rule.get("http") or {}).get("paths") or []]
             for backend in backends:
-                if name := ((backend or {}).get("service") or {}).get("name"):
-                    yield name
+                target = (backend or {}).get("service") or {}
+                if name := target.get("name"):
+                    port = target.get("port") or {}
+                    yield name, port.get("number") or port.get("name")
         elif obj["kind"] in {"HTTPRoute", "GRPCRoute", "TCPRoute"}:
             for rule in (obj.get("spec") or {}).get("rules") or []:
-                yield from (each["name"] for each in rule.get("backendRefs") or [])
+                for each in rule.get("backendRefs") or []:
+                    yield each["name"], each.get("port")
 
 
 def _workload(
@@ -178,12 +213,28 @@ def _store(objects: Sequence[Object], service: Object) -> tuple[str, str] | None
     return None
 
 
+def _doubles(objects: Sequence[Object], service: Object) -> bool:
+    """Whether a headless Service only gives names to the pods that another one leads to.
+
+    Charts have both. Clients use the other, and only that one can be given a proxy.
+    """
+    if service["spec"].get("clusterIP") != "None":
+        return False
+    behind = [id(obj) for obj in service_workloads(objects, service)]
+    return bool(behind) and any(
+        [id(obj) for obj in service_workloads(objects, each)] == behind
+        for each in _services(objects)
+        if each["spec"].get("clusterIP") != "None"
+    )
+
+
 def _dependency(
     objects: Sequence[Object], service: Object, store: str, because: str, taken: set[str]
 ) -> Guess:
     role = "cache" if store in _CACHES else "queue" if store in _QUEUES else "database"
     if role == "cache" and not any(
-        each is not service and _store(objects, each) for each in _services(objects)
+        each is not service and _store(objects, each) and not _doubles(objects, each)
+        for each in _services(objects)
     ):
         # The only store of an application is what its scenarios call the database.
         role = "database"
@@ -193,7 +244,15 @@ def _dependency(
     protocol = _STORES[store][0]
     extra = {"protocol": str(protocol), **_credentials(objects, service, protocol)}
     callers = ", ".join(name_of(obj) for obj in callers_of(objects, service))
-    return _guess(role, service, because + (f"; used by {callers}" if callers else ""), extra)
+    if callers:
+        because += f"; used by {callers}"
+    return _guess(role, service, because, port=_store_port(service, store), extra=extra)
+
+
+def _store_port(service: Object, store: str) -> int:
+    """The store's own port; the first one where none is well known."""
+    ports = [int(each["port"]) for each in service["spec"]["ports"]]
+    return next((port for port in ports if port in _STORES[store][1]), ports[0])
 
 
 _VARIABLES: Mapping[Protocol, Mapping[str, tuple[str, ...]]] = {

@@ -26,7 +26,7 @@ from pydantic import (
 
 from harness.errors import ManifestError
 from harness.manifest.objects import Ref, did_you_mean
-from harness.units import names_in, seconds
+from harness.units import names_in, quantity_bytes, seconds
 
 FILE = "harness.toml"
 Protocol = Literal["http", "mysql", "postgres", "redis", "tcp"]
@@ -86,12 +86,28 @@ class Build(_Table):
     args: dict[str, str] = {}
 
 
+class GreedyRelease(_Table):
+    """`greedy`: a release of the workload that takes more memory at start than the present one."""
+
+    image: str
+    memory: str
+
+    @model_validator(mode="after")
+    def _readable(self) -> GreedyRelease:
+        quantity_bytes(self.memory)
+        return self
+
+
 class Role(_Table):
-    """One line of `[roles]`: an object, or a table with what a real exchange with it needs.
+    """One line of `[roles]`: an object, or a table with what a fault needs to know of it.
 
     `ref` is the object, `protocol` what is spoken behind a Service's port (guessed from the port
     where absent), `secret` the Secret with the credentials and `*_key` its keys (`user` where the
     name is no secret), `dbname` the database, `path` what an HTTP dependency is asked for.
+
+    Some faults need the application's help: `lock` is an SQL statement that locks, in its
+    transaction, rows that the requests want to update; `start_delay` the environment variable that
+    delays the workload's start by so many seconds; `greedy` a release that takes memory at start.
     """
 
     ref: RefText
@@ -102,6 +118,9 @@ class Role(_Table):
     password_key: str = "password"
     dbname: str | None = None
     path: str = "/"
+    lock: str | None = None
+    start_delay: str | None = None
+    greedy: GreedyRelease | None = None
 
     @model_validator(mode="before")
     @classmethod

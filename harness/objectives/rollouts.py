@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from harness.declare import Declared, Exposure, Facts, Finding, Json, Scope, register
 from harness.history import SECOND, History, Window
-from harness.objectives.bounds import bound_seconds, check_bound
+from harness.objectives.bounds import check_bound, scaled_bound_seconds
 
 _LASTS = 3 * SECOND
 """A return to readiness that ends within this time was none."""
@@ -21,7 +21,8 @@ class Rollout(Declared):
     """A change of a role's pod template is rolled out completely within a bound.
 
     Complete as `kubectl rollout status` has it: every replica is of the newest template and
-    available, and no other is left. `within` counts from injection; see `recovery` for its words.
+    available, and no other is left. `within` counts from injection; see `recovery` for its words. It
+    is divided by the trial's scale, like the times that it is made of.
     """
 
     role: str
@@ -38,7 +39,7 @@ class Rollout(Declared):
 
     def bound(self, facts: Facts) -> float:
         """The bound in seconds."""
-        return bound_seconds(self.within, facts, self.role)
+        return scaled_bound_seconds(self.within, facts, self.role)
 
     def judge(self, history: History) -> Finding:
         """Met when complete; broken when the deployment gives up or the bound has passed."""
@@ -89,7 +90,8 @@ class Rollout(Declared):
 class SelfHealing(Declared):
     """All replicas of a role are ready again within a bound of the injection, before any healing.
 
-    `within` counts from injection; see `recovery` for its words.
+    `within` counts from injection; see `recovery` for its words. It is divided by the trial's scale,
+    like the times that it is made of.
     """
 
     role: str
@@ -106,7 +108,7 @@ class SelfHealing(Declared):
 
     def bound(self, facts: Facts) -> float:
         """The bound in seconds."""
-        return bound_seconds(self.within, facts, self.role)
+        return scaled_bound_seconds(self.within, facts, self.role)
 
     def judge(self, history: History) -> Finding:
         """Met at the return after a loss; without any loss at the bound; else broken there."""

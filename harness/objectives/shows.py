@@ -232,6 +232,60 @@ class Stuck(Declared):
         return Sighting(t, f"{name} stuck for {self.during} {_after(history, t)}")
 
 
+@register("shows", "stranded")
+@dataclass(frozen=True)
+class Stranded(Declared):
+    """A pod of the role stays bound to a node that is not Ready for a time; nobody deletes it.
+
+    `during` is not shortened: Kubernetes' timers for nodes are at their defaults in every trial.
+    """
+
+    on: str
+    during: str = field(default="30s", kw_only=True)
+
+    def __post_init__(self) -> None:
+        seconds(self.during)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"a pod of {self.on} left on a lost node for {self.during}"
+
+    def seen(self, history: History) -> Sighting | None:
+        """The moment at which a pod had been left there for that long."""
+        window = history.watched
+        if window is None:
+            return None
+        heal = history.phase("heal")
+        until = heal.begin if heal is not None else history.now
+        length = int(seconds(self.during) * SECOND)
+        for pod in history.pods_of(self.on):
+            kept = [s.t for s in pod.states if not (s.deleting or s.gone)]
+            given_up = [s.t for s in pod.states if s.deleting or s.gone]
+            for lost, back in self._losses(history, pod.node):
+                since = max(lost, window.begin, min(kept, default=until))
+                t = since + length
+                if t <= min([until, back or until, *given_up]):
+                    text = f"{pod.name} still bound to {pod.node}, not Ready for {self.during},"
+                    return Sighting(t, f"{text} {_after(history, t)}")
+        return None
+
+    def _losses(self, history: History, node: str | None) -> list[tuple[int, int | None]]:
+        """When the node was not Ready: from when until when, None if it never came back."""
+        losses: list[tuple[int, int | None]] = []
+        since: int | None = None
+        for record in history.objects("Node"):
+            if record["object"]["metadata"]["name"] != node:
+                continue
+            conditions = record["object"].get("status", {}).get("conditions", [])
+            ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+            if not ready and since is None:
+                since = record["t"]
+            if ready and since is not None:
+                losses.append((since, record["t"]))
+                since = None
+        return losses if since is None else [*losses, (since, None)]
+
+
 @register("shows", "condition")
 @dataclass(frozen=True)
 class Condition(Declared):
@@ -328,6 +382,7 @@ event = Event
 qos = QosClass
 ready = Ready
 restarts = Restarts
+stranded = Stranded
 stuck = Stuck
 terminated = Terminated
 waiting = Waiting
@@ -339,6 +394,7 @@ __all__ = [
     "qos",
     "ready",
     "restarts",
+    "stranded",
     "stuck",
     "terminated",
     "waiting",

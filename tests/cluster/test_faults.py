@@ -16,7 +16,7 @@ import pytest
 from harness.authoring.app import App
 from harness.authoring.injection import Injected
 from harness.cluster.eventually import eventually
-from harness.faults import CutConnections, SlowDependency, proxied
+from harness.faults import CutConnections, SlowDependency, agent_pod, proxied
 from harness.faults.base import Fault
 
 Inject = Callable[..., AbstractAsyncContextManager[Injected]]
@@ -52,12 +52,12 @@ async def test_toxics_end_by_themselves_when_nobody_renews_them(
     context, role = app.stage.context, app.stage.context.role("database")
     slow = SlowDependency("database", latency="1s")
     # Connecting takes several round trips, each a second late: longer than the toxics would last.
-    assert (await proxied.exchange(context, role))["seconds"] < 0.5
+    assert (await agent_pod.exchange(context, role))["seconds"] < 0.5
     await slow.inject(context)
-    assert (await proxied.exchange(context, role))["seconds"] >= 0.8
+    assert (await agent_pod.exchange(context, role))["seconds"] >= 0.8
 
     async def quick() -> bool:
-        return bool((await proxied.exchange(context, role))["seconds"] < 0.5)
+        return bool((await agent_pod.exchange(context, role))["seconds"] < 0.5)
 
     # Only exchanges, no measurement: those would renew it.
     await eventually(quick, within=20.0, every=0.5, what="the latency has ended by itself")

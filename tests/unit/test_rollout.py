@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.history import SECOND, History
-from harness.rollout import last_disturbance, liveness_round_s
+from harness.rollout import calm_needed_s, last_disturbance
 
 GRACE = {
     "kind": "Deployment",
@@ -88,10 +88,16 @@ def test_a_pod_that_goes_or_is_stopped_on_purpose_disturbs_nobody() -> None:
     assert disturbed(history, 6) == 0
 
 
-def test_the_round_is_the_slowest_liveness() -> None:
-    def workload(**probe: Any) -> dict[str, Any]:
-        containers = [{"name": "api", "livenessProbe": {"httpGet": {"port": 1}, **probe}}]
-        return {"kind": "Deployment", "spec": {"template": {"spec": {"containers": containers}}}}
-
-    assert liveness_round_s([GRACE]) == 0
-    assert liveness_round_s([workload(periodSeconds=2), workload(timeoutSeconds=5)]) == 15
+def test_a_whole_round_is_awaited_only_where_a_probe_has_failed() -> None:
+    probe = {"httpGet": {"port": 1}, "timeoutSeconds": 5}
+    container = {"name": "api", "livenessProbe": probe}
+    api = {"kind": "Deployment", "spec": {"template": {"spec": {"containers": [container]}}}}
+    history = History()
+    seen(history, 1, ready=True)
+    assert calm_needed_s(history, [GRACE]) == 0, "nothing here has a liveness probe"
+    assert calm_needed_s(history, [GRACE, api]) == 3
+    killing(history, 2, why="Liveness probe failed: no answer")
+    assert calm_needed_s(history, [GRACE, api]) == 15
+    again = History()
+    seen(again, 1, ready=True, restarts=1)
+    assert calm_needed_s(again, [GRACE, api]) == 15

@@ -2,8 +2,10 @@
 
 Runs inside the cluster, not in the harness. `GET /exchange?...` performs one real protocol exchange
 with a service and answers how long it took; connections are kept, as an application's pool would
-keep them. `PUT /toxics` installs toxics in the Toxiproxy of the same pod and removes them by
-itself when they were not renewed in time, so that a fault ends even if the harness dies.
+keep them. `PUT /sessions` opens sessions in a database and holds them, with what they locked, until
+they are released or were not renewed in time. `PUT /toxics` installs toxics in the Toxiproxy of the
+same pod and removes them by itself when they were not renewed in time, so that a fault ends even if
+the harness dies.
 """
 
 from __future__ import annotations
@@ -180,6 +182,86 @@ def measure(q: Query) -> dict[str, Any]:
     return {"ok": True, "seconds": took, "error": None, "bytes": count}
 
 
+class Sessions:
+    """Sessions of a PostgreSQL server, held under a name until released or not renewed in time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[str, list[Any]] = {}
+        self._deadlines: dict[str, float] = {}
+
+    def hold(self, name: str, q: dict[str, Any]) -> dict[str, Any]:
+        """Open `count` sessions, each running `statement` in a transaction that stays open.
+
+        With `count` 0 as many as the server lets in, at most `most`. Answers how many are held, and
+        what the server said to the one that it refused.
+        """
+        import psycopg
+
+        with self._lock:
+            held = self._held.setdefault(name, [])
+            self._deadlines[name] = time.monotonic() + float(q["ttl"])
+            wanted = int(q.get("count", 1)) or int(q.get("most", 500))
+            while len(held) < wanted:
+                try:
+                    held.append(self._open(q))
+                except psycopg.OperationalError as error:
+                    return {"held": len(held), "refused": str(error).strip()}
+            return {"held": len(held), "refused": None}
+
+    def _open(self, q: dict[str, Any]) -> Any:
+        import psycopg
+
+        connection = psycopg.connect(
+            host=q["host"],
+            port=int(q["port"]),
+            user=q.get("user", "postgres"),
+            password=q.get("password", ""),
+            dbname=q.get("dbname") or q.get("user", "postgres"),
+            application_name="resilience-harness",
+            connect_timeout=5,
+            # The server ends a session that nobody looks after, even if this pod is gone.
+            options=f"-c idle_in_transaction_session_timeout={int(float(q['ttl']) * 2000)}",
+        )
+        if q.get("statement"):
+            connection.execute(q["statement"])
+        return connection
+
+    def renew(self, name: str, ttl: float) -> bool:
+        """Extend, and keep the server's own clock from ending the sessions; False if gone."""
+        with self._lock:
+            if name not in self._held:
+                return False
+            for connection in self._held[name]:
+                connection.execute("SELECT 1")
+            self._deadlines[name] = time.monotonic() + ttl
+            return True
+
+    def release(self, name: str) -> int:
+        """End the sessions; how many there were."""
+        with self._lock:
+            return self._close(name)
+
+    def _close(self, name: str) -> int:
+        self._deadlines.pop(name, None)
+        connections = self._held.pop(name, [])
+        for connection in connections:
+            connection.close()
+        return len(connections)
+
+    def watch(self) -> None:
+        """Runs for ever beside the server."""
+        while True:
+            time.sleep(0.5)
+            with self._lock:
+                now = time.monotonic()
+                for name in [n for n, deadline in self._deadlines.items() if now > deadline]:
+                    self._close(name)
+
+
+SESSIONS = Sessions()
+
+
 def call_toxiproxy(method: str, path: str, body: Any = None) -> Any:
     """One call of Toxiproxy's API; raises urllib.error.HTTPError."""
     data = None if body is None else json.dumps(body).encode()
@@ -240,7 +322,7 @@ EXPIRY = Expiry()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """GET /healthz, GET /exchange, PUT /toxics, POST /renew, DELETE /toxics."""
+    """GET /healthz and /exchange; PUT /toxics and /sessions, POST .../renew, DELETE of both."""
 
     protocol_version = "HTTP/1.1"
 
@@ -276,15 +358,23 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, measure({k: str(v) for k, v in body.items()}))
         elif self.path == "/renew":
             self._answer(200, {"renewed": EXPIRY.renew(body["ttl"])})
+        elif self.path == "/sessions/renew":
+            self._answer(200, {"renewed": SESSIONS.renew(body["name"], body["ttl"])})
         else:
             self._answer(404, "not found")
 
     def do_PUT(self) -> None:
         body = self._body()
+        if self.path == "/sessions":
+            self._answer(200, SESSIONS.hold(body.pop("name"), body))
+            return
         EXPIRY.install(body["proxy"], body["toxics"], body["enabled"], body["ttl"])
         self._answer(200, call_toxiproxy("GET", f"/proxies/{body['proxy']}"))
 
     def do_DELETE(self) -> None:
+        if self.path.startswith("/sessions/"):
+            self._answer(200, {"released": SESSIONS.release(self.path.rsplit("/", 1)[1])})
+            return
         EXPIRY.reset()
         self._answer(200, call_toxiproxy("GET", "/proxies"))
 
@@ -292,6 +382,7 @@ class Handler(BaseHTTPRequestHandler):
 def main() -> None:
     """`agent.py PORT [expiry]`."""
     port = int(sys.argv[1])
+    threading.Thread(target=SESSIONS.watch, daemon=True).start()
     if "expiry" in sys.argv[2:]:
         # Whatever was in force before this container started has no deadline any more.
         wait_for_toxiproxy()

@@ -1,0 +1,64 @@
+"""A database server that lets nobody in any more: every connection it allows is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.declare import register
+from harness.faults import agent_pod, sessions
+from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.manifest.objects import Object
+from harness.manifest.subject_file import Role
+
+_NAME = "used-up"
+_PROBE = "one-more"
+_FULL = ("too many clients", "remaining connection slots")
+"""What PostgreSQL says with SQLSTATE 53300, to all and to those who are not superusers."""
+
+
+@register("fault", "connections-used-up")
+@dataclass(frozen=True)
+class ConnectionsUsedUp(Fault):
+    """Sessions of ours take what `max_connections` leaves, so a new one is refused at once.
+
+    Pools that are connected stay so; whoever connects anew gets an error without any delay. Felt:
+    one more connection is refused, with the server's own words for it.
+    """
+
+    @property
+    def onset(self) -> str:
+        """For sentences: 41 s after <...>."""
+        return f"the connections of the {self.target} were used up"
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"{self.target} with every connection taken"
+
+    def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
+        """A PostgreSQL Service."""
+        return sessions.support(role, objects)
+
+    def prepare(self, objects: Sequence[Object], ctx: FaultContext) -> list[Object]:
+        """The pod that will hold the sessions."""
+        return agent_pod.beside(objects, ctx.namespace_of(ctx.role(self.target).ref), ctx)
+
+    async def inject(self, ctx: FaultContext) -> None:
+        """Open sessions until the server refuses."""
+        await sessions.hold(ctx, ctx.role(self.target), _NAME, {"count": 0})
+
+    async def measure(self, ctx: FaultContext) -> Achieved:
+        """Try one more session; take again what the application gave back meanwhile."""
+        role = ctx.role(self.target)
+        namespace = ctx.namespace_of(role.ref)
+        held = await sessions.renew(ctx, role, _NAME)
+        body = {**await agent_pod.where(ctx, role), "name": _PROBE, "count": 1, "ttl": 1.0}
+        got = await agent_pod.ask(ctx, namespace, "PUT", "/sessions", body)
+        await agent_pod.ask(ctx, namespace, "DELETE", f"/sessions/{_PROBE}")
+        refused = str(got["refused"] or "")
+        felt = any(words in refused for words in _FULL)
+        if held and not felt:
+            more = {**body, "name": _NAME, "count": 0, "ttl": sessions.TTL_S}
+            await agent_pod.ask(ctx, namespace, "PUT", "/sessions", more)
+        note = f"one more connection: {refused.splitlines()[-1] if refused else 'accepted'}"
+        return Achieved(felt, {"refused": True}, {"refused": bool(refused)}, note)

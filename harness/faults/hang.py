@@ -1,0 +1,157 @@
+"""A process that lives and does nothing: a deadlock, seen from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from harness.cluster import cgroups
+from harness.cluster.ledger import Record, undo
+from harness.cluster.world import World
+from harness.declare import register
+from harness.errors import FaultError, UsageError
+from harness.faults import in_node, workloads
+from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.manifest.objects import Object, find
+from harness.manifest.subject_file import Role
+
+UNDO = "hang"
+
+# The processes of one container only: the pod's sandbox is not part of the application.
+_STOP = (
+    cgroups.FIND
+    + r"""
+group=$(pod_group "$1"); [ -n "$group" ] || { echo "no group of pod $1" >&2; exit 1; }
+dir=$(find "$group" -type d -name "*$2*" | head -n 1)
+[ -n "$dir" ] || { echo "no group of container $2" >&2; exit 1; }
+xargs -r kill -STOP < "$dir/cgroup.procs"
+"""
+)
+_CONTINUE = (
+    cgroups.FIND
+    + r"""
+group=$(pod_group "%s"); [ -z "$group" ] || find "$group" -name cgroup.procs -exec cat {} + |
+  xargs -r kill -CONT 2>/dev/null || true
+"""
+)
+
+
+@register("fault", "hang")
+@dataclass(frozen=True)
+class Hang(Fault):
+    """The processes of `pods` pods of the target stop in their tracks, by SIGSTOP.
+
+    Connections are accepted by the kernel and never answered, SIGTERM is not handled, the process
+    is there: what a deadlock looks like to everybody else. SIGKILL ends it, as it ends a deadlock.
+    """
+
+    pods: int = field(default=1, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.pods < 1:
+            raise UsageError(
+                f"Hang of {self.pods} pods hangs nothing", remedy="give pods=1 or more"
+            )
+
+    @property
+    def onset(self) -> str:
+        """For sentences: 12 s after <...>."""
+        return f"{self._whose()} hung"
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"{self._whose()} hanging"
+
+    def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
+        """A workload with an HTTP probe: something must be askable."""
+        found = workloads.support_http(role, objects)
+        have = int((find(objects, role.ref).get("spec") or {}).get("replicas", 1))
+        if found.state == "supported" and role.ref.kind != "DaemonSet" and have < self.pods:
+            return Support("unsupported", f"{role.ref} has {have} pods, {self.pods} are to hang")
+        return found
+
+    async def inject(self, ctx: FaultContext) -> None:
+        """Stop the processes of the oldest pods."""
+        role = ctx.role(self.target)
+        asked = _question(await workloads.live(ctx, role))
+        for pod in (await workloads.pods(ctx, role))[: self.pods]:
+            meta, status = pod["metadata"], workloads.status_of(pod, asked.container)
+            node, uid = pod["spec"]["nodeName"], meta["uid"]
+            ctx.record(
+                UNDO,
+                {
+                    "namespace": meta["namespace"],
+                    "pod": meta["name"],
+                    "uid": uid,
+                    "node": node,
+                    "target": self.target,
+                    "restarts": status.get("restartCount", 0),
+                },
+            )
+            await in_node.start(ctx.nodes, node, _name(uid), _continue(uid))
+            container = status["containerID"].partition("://")[2]
+            words = ["bash", "-c", _STOP, "bash", uid, container]
+            (await ctx.nodes.run(node, words)).require()
+
+    async def measure(self, ctx: FaultContext) -> Achieved:
+        """Ask the pods that were stopped; cured once all of them were restarted."""
+        role = ctx.role(self.target)
+        asked = _question(await workloads.live(ctx, role))
+        stopped = {
+            record.data["uid"]: record.data
+            for record in ctx.ledger.open_records
+            if record.kind == UNDO
+            and record.trial == ctx.trial
+            and record.data["target"] == self.target
+        }
+        there = await workloads.pods(ctx, role)
+        silent, restarted = 0, 0
+        for pod in there:
+            uid = pod["metadata"]["uid"]
+            before = stopped.get(uid)
+            if before is not None:
+                await in_node.renew(ctx.nodes, before["node"], _name(uid))
+                restarts = workloads.status_of(pod, asked.container).get("restartCount", 0)
+                if restarts > before["restarts"]:
+                    restarted += 1
+                    continue
+            answer = await workloads.answers(ctx, pod, asked)
+            silent += answer == "silent"
+            # Nobody listens where a process was stopped: it was killed, and is about to be started.
+            restarted += before is not None and answer == "refused"
+        replaced = len(stopped.keys() - {pod["metadata"]["uid"] for pod in there})
+        wanted = {"silent_pods": self.pods}
+        achieved = {"silent_pods": silent, "restarted_pods": restarted + replaced}
+        note = f"{silent} of {len(there)} pods accept a connection and do not answer"
+        if restarted + replaced:
+            note += f"; {restarted + replaced} were restarted or replaced"
+        cured = restarted + replaced >= self.pods
+        return Achieved(silent >= self.pods, wanted, achieved, note, cured=cured)
+
+    def _whose(self) -> str:
+        return f"a pod of the {self.target}" if self.pods == 1 else f"{self.pods} pods"
+
+
+@undo(UNDO)
+async def let_go_on(record: Record, world: World) -> None:
+    """Heal: every process of the pod goes on. Nothing to do if the pod is gone."""
+    data = record.data
+    nodes = await world.nodes(record)
+    await in_node.stop(nodes, data["node"], _name(data["uid"]), _continue(data["uid"]))
+
+
+def _name(uid: str) -> str:
+    return f"hang-{uid}"
+
+
+def _continue(uid: str) -> str:
+    return _CONTINUE % uid
+
+
+def _question(workload: Object) -> workloads.Question:
+    found = workloads.question(workload)
+    if found is None:
+        raise FaultError(
+            "the workload has no HTTP probe any more", remedy="leave its probes as they were"
+        )
+    return found

@@ -1,0 +1,131 @@
+"""Memory that is charged to a pod without its application's help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from harness.cluster import cgroups
+from harness.cluster.ledger import Record, undo
+from harness.cluster.world import World
+from harness.declare import register
+from harness.errors import FaultError, UsageError
+from harness.faults import in_node, workloads
+from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.manifest.objects import Object
+from harness.manifest.subject_file import Role
+from harness.units import quantity_bytes
+
+UNDO = "memory-pressure"
+_SHARE = 0.9
+
+# A group of its own inside the pod's: it outlives the restarts of containers, and counts against
+# the pod's limit. The holder may not be killed, so that the kernel looks among the application.
+_CHARGE = (
+    cgroups.FIND
+    + r"""
+set -e
+group=$(pod_group "$1"); [ -n "$group" ] || { echo "no group of pod $1" >&2; exit 1; }
+mkdir -p "$group/harness"
+systemd-run --quiet --collect --unit="harness-holds-$1" bash -c '
+  echo $$ > "$1/harness/cgroup.procs"
+  echo -1000 > /proc/self/oom_score_adj
+  (head -c "$2" /dev/zero; exec sleep 3600) | tail -c "$2" > /dev/null' bash "$group" "$2"
+"""
+)
+_RELEASE = (
+    cgroups.FIND
+    + r"""
+systemctl stop "harness-holds-%s" 2>/dev/null || true
+group=$(pod_group "%s")
+if [ -n "$group" ] && [ -d "$group/harness" ]; then
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    xargs -r kill -KILL < "$group/harness/cgroup.procs" 2>/dev/null || true
+    rmdir "$group/harness" 2>/dev/null && break
+    sleep 0.2
+  done
+fi
+[ -z "$group" ] || [ ! -d "$group/harness" ]
+"""
+)
+
+
+@register("fault", "memory-pressure")
+@dataclass(frozen=True)
+class MemoryPressure(Fault):
+    """`size` of memory is charged to one pod of the target, as if a process in it had taken it.
+
+    It stays charged over restarts of the containers, until it is healed. Felt: the kernel counts
+    that much for the pod, or the pod's limit has been reached.
+    """
+
+    size: str = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        if quantity_bytes(self.size) < 1024**2:
+            raise UsageError(f"{self.size} of memory is no pressure", remedy='give size="64Mi"')
+
+    @property
+    def onset(self) -> str:
+        """For sentences: 41 s after <...>."""
+        return f"{self.size} were charged to a pod of the {self.target}"
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"{self.size} of memory charged to a pod of the {self.target}"
+
+    def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
+        """Any workload."""
+        return workloads.support(role)
+
+    async def inject(self, ctx: FaultContext) -> None:
+        """Charge the oldest pod."""
+        found = await workloads.pods(ctx, ctx.role(self.target))
+        if not found:
+            raise FaultError(
+                f"the {self.target} has no pod to charge memory to", remedy="scale it up"
+            )
+        pod = found[0]
+        node, uid = pod["spec"]["nodeName"], pod["metadata"]["uid"]
+        ctx.record(UNDO, {"node": node, "uid": uid, "target": self.target})
+        await in_node.start(ctx.nodes, node, _name(uid), _release(uid))
+        words = ["bash", "-c", _CHARGE, "bash", uid, str(quantity_bytes(self.size))]
+        (await ctx.nodes.run(node, words)).require()
+
+    async def measure(self, ctx: FaultContext) -> Achieved:
+        """What the kernel counts for the pods of the target."""
+        size = quantity_bytes(self.size)
+        for record in ctx.ledger.open_records:
+            if record.kind == UNDO and record.trial == ctx.trial:
+                await in_node.renew(ctx.nodes, record.data["node"], _name(record.data["uid"]))
+        most = cgroups.PodMemory(peak=0, used=0, limit=None, failures=0)
+        for pod in await workloads.pods(ctx, ctx.role(self.target)):
+            node = pod["spec"].get("nodeName")
+            uid = pod["metadata"]["uid"]
+            memory = node and await cgroups.pod_memory(ctx.nodes, node, uid)
+            if memory and memory.used > most.used:
+                most = memory
+        least = int(_SHARE * min(size, most.limit or size))
+        asked = {"bytes_at_least": least}
+        achieved = {"bytes": most.used, "limit_bytes": most.limit, "refused": most.failures}
+        note = (
+            f"a pod uses {most.used / 1024**2:.0f}Mi (peak {most.peak / 1024**2:.0f}Mi, "
+            f"{most.failures} pages refused)"
+        )
+        return Achieved(most.used >= least, asked, achieved, note)
+
+
+@undo(UNDO)
+async def release(record: Record, world: World) -> None:
+    """Heal: what was charged is given back. Nothing to do if the pod is gone."""
+    nodes = await world.nodes(record)
+    uid = record.data["uid"]
+    await in_node.stop(nodes, record.data["node"], _name(uid), _release(uid))
+
+
+def _name(uid: str) -> str:
+    return f"memory-{uid}"
+
+
+def _release(uid: str) -> str:
+    return _RELEASE % (uid, uid)

@@ -1,0 +1,108 @@
+"""A pool of database connections that is occupied by requests which wait for a lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from harness.declare import register
+from harness.errors import FaultError, UsageError
+from harness.faults import agent_pod, sessions, workloads
+from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.manifest.objects import Object
+from harness.manifest.subject_file import Role
+from harness.units import seconds
+
+_NAME = "occupied-pool"
+
+
+@register("fault", "occupied-pool")
+@dataclass(frozen=True)
+class OccupiedPool(Fault):
+    """A session of ours holds rows that the application's requests want to update.
+
+    Every request that wants them waits with a connection of the application's own pool, until the
+    pool is empty and whoever needs a connection waits for one. The database itself is well, and
+    takes new connections. What is locked is the `lock` of the target's role. Felt: the `path` of
+    role `workload` takes at least `slower_than` on a pod, past every Service.
+    """
+
+    path: str = field(kw_only=True)
+    slower_than: str = field(default="5s", kw_only=True)
+    workload: str = field(default="workload", kw_only=True)
+
+    felt_within: ClassVar[str] = "90s"
+
+    def __post_init__(self) -> None:
+        if seconds(self.slower_than) <= 0:
+            raise UsageError(
+                "a path is always slower than nothing",
+                remedy='give slower_than="5s", the timeout of the probe that is tried',
+            )
+
+    @property
+    def onset(self) -> str:
+        """For sentences: 41 s after <...>."""
+        return f"rows of the {self.target} were locked"
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"pool of the {self.workload} occupied by a lock in the {self.target}"
+
+    def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
+        """A PostgreSQL Service whose role says what to lock."""
+        found = sessions.support(role, objects)
+        if found.state == "supported" and role.lock is None:
+            return Support(
+                "unsupported",
+                f"nothing is known that the requests update in {role.ref}; name a statement that "
+                'locks it: lock = "SELECT 1 FROM accounts FOR UPDATE"',
+            )
+        return found
+
+    def prepare(self, objects: Sequence[Object], ctx: FaultContext) -> list[Object]:
+        """The pod that will hold the session."""
+        return agent_pod.beside(objects, ctx.namespace_of(ctx.role(self.target).ref), ctx)
+
+    async def inject(self, ctx: FaultContext) -> None:
+        """Open a transaction that locks the rows and stays open."""
+        role = ctx.role(self.target)
+        await sessions.hold(ctx, role, _NAME, {"count": 1, "statement": role.lock})
+
+    async def measure(self, ctx: FaultContext) -> Achieved:
+        """Ask a running pod of the workload for the path, which needs a connection."""
+        await sessions.renew(ctx, ctx.role(self.target), _NAME)
+        least = seconds(self.slower_than)
+        took, status = await self._ask_pod(ctx, least)
+        asked = {"seconds_at_least": least}
+        achieved = {"seconds": took, "status": status}
+        if took is None:
+            return Achieved(False, asked, achieved, f"no pod of the {self.workload} listens")
+        note = f"{self.path} took {took:.1f} s or more, asked {least:g} s: {status}"
+        return Achieved(took >= least, asked, achieved, note)
+
+    async def _ask_pod(self, ctx: FaultContext, least: float) -> tuple[float | None, str]:
+        """(seconds, what came of it) of the first pod that listens; None if none does."""
+        role = ctx.role(self.workload)
+        asked = workloads.question(await workloads.live(ctx, role))
+        if asked is None:
+            raise FaultError(
+                f"{role.ref} has no HTTP probe, so its port is not known",
+                remedy="declare a probe; this fault is about what it asks",
+            )
+        for pod in await workloads.pods(ctx, role):
+            if "running" not in workloads.status_of(pod, asked.container).get("state", {}):
+                continue
+            query = {
+                "protocol": "http",
+                "host": pod["status"]["podIP"],
+                "port": asked.port,
+                "path": self.path,
+                "timeout": least + 0.2,
+            }
+            got = await agent_pod.ask(ctx, ctx.namespace, "POST", "/exchange", query)
+            error = str(got["error"] or "")
+            if "refused" not in error:
+                return round(float(got["seconds"]), 2), error or "answered"
+        return None, "nobody listens"

@@ -1,0 +1,70 @@
+"""What the faults share that hold sessions in a database: opened by the agent, held, released.
+
+The agent ends sessions that nobody renews, and the server ends them if the agent is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.cluster.api import ApiError
+from harness.cluster.ledger import Record, undo
+from harness.cluster.world import World
+from harness.declare import Json
+from harness.errors import FaultError
+from harness.faults import agent_pod
+from harness.faults.base import SUPPORTED, FaultContext, Support
+from harness.manifest.objects import Object
+from harness.manifest.subject_file import Role
+
+UNDO = "sessions"
+TTL_S = 30.0
+"""Sessions end by themselves this long after they were last renewed; measurements renew them."""
+
+
+def support(role: Role, objects: Sequence[Object]) -> Support:
+    """Whether sessions can be held in the role's database."""
+    if role.ref.kind != "Service":
+        return Support("unsupported", f"{role.ref} is no Service, so nobody can connect to it")
+    protocol = agent_pod.protocol_of(role, objects)
+    if protocol != "postgres":
+        return Support("unsupported", f"{role.ref} speaks {protocol}; only postgres is known here")
+    return SUPPORTED
+
+
+async def hold(ctx: FaultContext, role: Role, name: str, asked: Json) -> Json:
+    """Ledger record, then the sessions; what the agent says of them."""
+    namespace = ctx.namespace_of(role.ref)
+    ctx.record(UNDO, {"namespace": namespace, "name": name})
+    body = {**await agent_pod.where(ctx, role), **asked, "name": name, "ttl": TTL_S}
+    return await agent_pod.ask(ctx, namespace, "PUT", "/sessions", body)
+
+
+async def renew(ctx: FaultContext, role: Role, name: str) -> bool:
+    """Keep the sessions for another `TTL_S`; False if they are gone already."""
+    body = {"name": name, "ttl": TTL_S}
+    namespace = ctx.namespace_of(role.ref)
+    answer = await agent_pod.ask(ctx, namespace, "POST", "/sessions/renew", body)
+    return bool(answer["renewed"])
+
+
+@undo(UNDO)
+async def release(record: Record, world: World) -> None:
+    """Heal: the sessions end. Nothing to do if the agent is gone: they went with it."""
+    namespace = record.data["namespace"]
+    kube = await world.kube(record)
+    for pod in await kube.list("v1", "Pod", namespace, labels=f"{agent_pod.LABEL}=agent"):
+        if pod.get("status", {}).get("phase") != "Running" or agent_pod.deleting(pod):
+            continue
+        name, path = pod["metadata"]["name"], f"/sessions/{record.data['name']}"
+        try:
+            answer = await kube.pod_proxy(namespace, name, agent_pod.PORT, "DELETE", path)
+        except ApiError as error:
+            if error.not_found:
+                continue
+            raise
+        if answer.status != 200:
+            raise FaultError(
+                f"sessions are still held by {name}: {answer.status} {answer.text[:200]}",
+                remedy=f"delete the pod: kubectl -n {namespace} delete pod {name}",
+            )

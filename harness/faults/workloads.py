@@ -1,0 +1,96 @@
+"""What the faults on a workload share: its live object, its pods, and an HTTP question to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.cluster.api import ApiError, UnreachableError
+from harness.faults.base import SUPPORTED, FaultContext, Support
+from harness.manifest.objects import Object, containers, find
+from harness.manifest.subject_file import Role
+
+API = "apps/v1"
+KINDS = ("Deployment", "StatefulSet", "DaemonSet")
+ANSWER_S = 2.0
+"""A process that takes longer than this for a probe's path does not answer."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Where a container of the workload can be asked something over HTTP."""
+
+    container: str
+    port: int
+    path: str
+
+
+def support(role: Role) -> Support:
+    """Whether the role is a workload whose pods can be told from others."""
+    if role.ref.kind not in KINDS:
+        return Support(
+            "unsupported", f"{role.ref} is no workload; bind the role to one of {', '.join(KINDS)}"
+        )
+    return SUPPORTED
+
+
+def support_http(role: Role, objects: Sequence[Object]) -> Support:
+    """As `support`, and its pods answer HTTP, by what their probes ask."""
+    found = support(role)
+    if found.state == "supported" and question(find(objects, role.ref)) is None:
+        return Support(
+            "unsupported",
+            f"no container of {role.ref} has an HTTP probe, so nothing can be asked of its pods",
+        )
+    return found
+
+
+def question(workload: Object) -> Question | None:
+    """What the first HTTP probe of a workload asks; None without such a probe."""
+    for container in containers(workload, "app"):
+        ports = {p.get("name"): p["containerPort"] for p in container.get("ports", [])}
+        for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+            asked = (container.get(probe) or {}).get("httpGet")
+            if asked:
+                port = ports.get(asked["port"], asked["port"])
+                return Question(container["name"], int(port), asked.get("path") or "/")
+    return None
+
+
+async def live(ctx: FaultContext, role: Role) -> Object:
+    """The workload as the cluster has it."""
+    return await ctx.kube.get(API, role.ref.kind, role.ref.name, ctx.namespace_of(role.ref))
+
+
+async def pods(ctx: FaultContext, role: Role) -> list[Object]:
+    """Its pods that are there to stay, oldest first."""
+    labels = (await live(ctx, role))["spec"]["selector"].get("matchLabels") or {}
+    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    found = await ctx.kube.list("v1", "Pod", ctx.namespace_of(role.ref), labels=selector)
+    staying = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    return sorted(staying, key=lambda pod: pod["metadata"]["creationTimestamp"])
+
+
+def status_of(pod: Object, container: str) -> Object:
+    """The status of one container; empty while it has none."""
+    for each in pod["status"].get("containerStatuses", []):
+        if each["name"] == container:
+            return dict(each)
+    return {}
+
+
+async def answers(ctx: FaultContext, pod: Object, asked: Question) -> str:
+    """`answered`, `refused` or `silent`: what comes of one HTTP request to the pod, past Services.
+
+    Any status counts as an answer. `refused`: nobody listens.
+    """
+    meta = pod["metadata"]
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            await ctx.kube.pod_proxy(meta["namespace"], meta["name"], asked.port, "GET", asked.path)
+    except TimeoutError:
+        return "silent"
+    except (ApiError, UnreachableError) as error:
+        return "silent" if "i/o timeout" in str(error) else "refused"
+    return "answered"
