@@ -17,7 +17,7 @@ venv: ## The Python environment, from requirements.lock
 setup: venv ## Engine, kind, node image, registry, sample images
 	@$(harness) setup
 
-demo: setup ## A fragile and a hardened configuration, one slow database, two verdicts
+demo: setup ## Four faults on two applications, fragile and hardened, and the verdicts
 	@$(harness) demo
 
 suite: setup ## Every scenario, every variant

@@ -7,13 +7,19 @@ import typer
 from harness.commands.run import execute
 from harness.run import Options
 
-DEMO = ("liveness-checks-database",)
+DEMO = (
+    "liveness-checks-database",
+    "liveness-hits-main-endpoint",
+    "oom-heap-preallocation",
+    "rwo-multi-attach",
+)
 
 
 def demo() -> None:
-    """Break a real application on a real cluster, twice: once fragile, once hardened.
+    """Break two real applications on a real cluster, each once fragile and once hardened.
 
-    Sets everything up first; the first time on a machine without an image registry that takes a
-    while, afterwards seconds.
+    A slow database, a liveness probe on the wrong path, a heap that outgrew its limit, a volume
+    that is stuck on its node. Sets everything up first; the first time on a machine without an
+    image registry that takes a while, afterwards seconds.
     """
     raise typer.Exit(execute(Options(scenarios=DEMO, command=["harness", "demo"])))

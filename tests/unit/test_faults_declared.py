@@ -1,0 +1,135 @@
+"""Faults as they are declared: what is refused, what a target must offer, what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness import declare
+from harness.cluster.cgroups import PodMemory, parse
+from harness.errors import UsageError
+from harness.faults import (
+    ConnectionsUsedUp,
+    Hang,
+    HeapAtStart,
+    MemoryPressure,
+    OccupiedPool,
+    SlowStart,
+)
+from harness.faults.base import Fault
+from harness.faults.workloads import Question, question
+from harness.manifest.objects import Object, Ref
+from harness.manifest.subject_file import Role
+
+API: Object = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "api", "namespace": "n"},
+    "spec": {
+        "replicas": 2,
+        "template": {
+            "spec": {
+                "containers": [
+                    {"name": "log", "image": "log"},
+                    {
+                        "name": "api",
+                        "image": "api",
+                        "ports": [{"name": "http", "containerPort": 8080}],
+                        "readinessProbe": {"httpGet": {"port": "http", "path": "/ready"}},
+                    },
+                ]
+            }
+        },
+    },
+}
+SERVICE: Object = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "db", "namespace": "n"},
+    "spec": {"ports": [{"port": 5432}]},
+}
+OBJECTS = [API, SERVICE]
+WORKLOAD = Ref("Deployment", "api", "n")
+DATABASE = Ref("Service", "db", "n", 5432)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SlowStart("workload", delay="0s"), "delays nothing"),
+        (lambda: SlowStart("workload", delay="soon"), "is no duration"),
+        (lambda: Hang("workload", pods=0), "hangs nothing"),
+        (lambda: MemoryPressure("workload", size="4Ki"), "is no pressure"),
+        (lambda: OccupiedPool("database", path="/", slower_than="0s"), "slower than nothing"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("fault", "role", "why"),
+    [
+        (HeapAtStart("workload"), Role(ref=WORKLOAD), "name one: greedy ="),
+        (SlowStart("workload", delay="60s"), Role(ref=WORKLOAD), "start_delay ="),
+        (Hang("workload", pods=3), Role(ref=WORKLOAD), "has 2 pods, 3 are to hang"),
+        (Hang("database"), Role(ref=DATABASE), "is no workload"),
+        (OccupiedPool("database", path="/"), Role(ref=DATABASE), "lock ="),
+        (ConnectionsUsedUp("workload"), Role(ref=WORKLOAD), "is no Service"),
+        (ConnectionsUsedUp("database"), Role(ref=DATABASE, protocol="mysql"), "speaks mysql"),
+    ],
+)
+def test_a_target_that_cannot_carry_the_fault_is_told_why(
+    fault: Fault, role: Role, why: str
+) -> None:
+    support = fault.target_support(role, OBJECTS)
+    assert support.state == "unsupported"
+    assert why in support.why
+
+
+@pytest.mark.parametrize(
+    ("fault", "role"),
+    [
+        (
+            HeapAtStart("workload"),
+            Role.model_validate(
+                {"ref": "Deployment/api", "greedy": {"image": "api:2", "memory": "1Gi"}}
+            ),
+        ),
+        (SlowStart("workload", delay="60s"), Role(ref=WORKLOAD, start_delay="DELAY")),
+        (Hang("workload", pods=2), Role(ref=WORKLOAD)),
+        (MemoryPressure("workload", size="64Mi"), Role(ref=WORKLOAD)),
+        (OccupiedPool("database", path="/"), Role(ref=DATABASE, lock="SELECT 1")),
+        (ConnectionsUsedUp("database"), Role(ref=DATABASE)),
+    ],
+)
+def test_a_target_that_can_is_supported_and_survives_storing(fault: Fault, role: Role) -> None:
+    assert fault.target_support(role, OBJECTS).state == "supported"
+    assert declare.load("fault", fault.to_json()) == fault
+    assert fault.describe()
+    assert fault.onset
+
+
+def test_a_greedy_release_is_one_more_image() -> None:
+    role = Role.model_validate(
+        {"ref": "Deployment/api", "greedy": {"image": "api:2", "memory": "1Gi"}}
+    )
+    assert HeapAtStart("workload").images(role) == ("api:2",)
+    assert Hang("workload").images(role) == ()
+
+
+def test_the_first_http_probe_is_what_is_asked() -> None:
+    assert question(API) == Question("api", 8080, "/ready")
+    bare = {"kind": "Deployment", "spec": {"template": {"spec": {"containers": [{"name": "x"}]}}}}
+    assert question(bare) is None
+
+
+def test_counters_of_both_cgroup_versions() -> None:
+    first = "peak 900\nused 800\nlimit 9223372036854771712\nfailures 0"
+    assert parse(first) == PodMemory(peak=900, used=800, limit=None, failures=0)
+    second = "used 800\nlimit 1000\nfailures 7"
+    assert parse(second) == PodMemory(peak=800, used=800, limit=1000, failures=7)
+    assert parse("") is None
