@@ -18,9 +18,10 @@ from typing import Protocol
 
 from harness import catalog
 from harness.catalog import Found, NotApplicable
-from harness.cluster import lifecycle
+from harness.cluster import capacity, lifecycle
 from harness.cluster.api import Kube
 from harness.cluster.attach import attach
+from harness.cluster.capacity import Room
 from harness.cluster.clusters import Cluster
 from harness.cluster.healing import HealReport, heal_dead
 from harness.cluster.leases import cluster_lease
@@ -331,7 +332,7 @@ async def _scenario(
     end: RunEnd,
     listener: RunListener,
 ) -> None:
-    """All variants of one scenario: side by side if they may be, else one after the other."""
+    """All variants of one scenario: side by side if they may and fit, else one after the other."""
     plans = [
         await plan(prepared, name, supply, stand.cluster, seed=seed, folder=end.folder)
         for name in prepared.variants
@@ -340,9 +341,31 @@ async def _scenario(
         for each in plans:
             end.trials.append(await leased(each, stand, listener))
         return
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(leased(each, stand, listener)) for each in plans]
-    end.trials += [task.result() for task in tasks]
+    needs = {p.variant: capacity.asked(p.placement.isolation.objects) for p in plans}
+    for batch in side_by_side(needs, await capacity.left(stand.kube)):
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(leased(each, stand, listener))
+                for each in plans
+                if each.variant in batch
+            ]
+        end.trials += [task.result() for task in tasks]
+
+
+def side_by_side(needs: Mapping[str, Room], room: Room) -> list[list[str]]:
+    """Which trials run together, in their order: as many as fit into what the cluster has left.
+
+    One that does not fit by itself runs alone, and will say what it waits for.
+    """
+    batches: list[list[str]] = []
+    free = Room()
+    for name, need in needs.items():
+        if not batches or not free.holds(need):
+            batches.append([])
+            free = room
+        batches[-1].append(name)
+        free -= need
+    return batches
 
 
 async def leased(each: Plan, stand: Ground, listener: RunListener) -> TrialEnd:
