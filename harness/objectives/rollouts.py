@@ -21,8 +21,8 @@ class Rollout(Declared):
     """A change of a role's pod template is rolled out completely within a bound.
 
     Complete as `kubectl rollout status` has it: every replica is of the newest template and
-    available, and no other is left. `within` counts from injection; see `recovery` for its words. The
-    trial's scale divides it, like the times that it is made of.
+    available, and no other is left. `within` counts from injection; see `recovery` for its words.
+    The trial's scale divides it, like the times that it is made of.
     """
 
     role: str
