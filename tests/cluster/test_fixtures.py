@@ -1,7 +1,7 @@
 """The fixtures for authors on a real cluster.
 
-The code blocks of docs/testing-with-pytest.md are executed into this module, so they are its first
-tests, exactly as the page shows them.
+The code blocks of the README and of docs/testing-with-pytest.md are executed into this module, so
+they are its first tests, exactly as the pages show them.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from harness.cluster.clusters import Cluster
 from harness.errors import FaultError, UsageError
 from harness.faults import CutConnections
 
-PAGE = Path(__file__).parents[2] / "docs" / "testing-with-pytest.md"
+ROOT = Path(__file__).parents[2]
 
 
-def _blocks() -> str:
-    """The page with everything but its Python blanked out, so that line numbers stay right."""
-    text = PAGE.read_text(encoding="utf-8")
+def _blocks(page: Path) -> str:
+    """A page with everything but its Python blanked out, so that line numbers stay right."""
+    text = page.read_text(encoding="utf-8")
     kept = ["" for _ in text.splitlines()]
     for block in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         first = text[: block.start(1)].count("\n")
@@ -35,7 +35,8 @@ def _blocks() -> str:
     return "\n".join(kept)
 
 
-exec(compile(_blocks(), str(PAGE), "exec"), globals())
+for _page in (ROOT / "README.md", ROOT / "docs" / "testing-with-pytest.md"):
+    exec(compile(_blocks(_page), str(_page), "exec"), globals())
 
 
 async def test_every_way_out_of_a_block_heals(deploy, inject) -> None:  # type: ignore[no-untyped-def]
