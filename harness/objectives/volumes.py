@@ -43,7 +43,7 @@ def volume_states(history: History, role: str) -> Iterator[Volumes]:
         meta = obj["metadata"]
         match record["kind"]:
             case "PersistentVolumeClaim" if meta.get("namespace") == namespace:
-                volumes[meta["name"]] = obj["spec"].get("volumeName", "")
+                volumes[meta["name"]] = obj.get("spec", {}).get("volumeName", "")
             case "VolumeAttachment":
                 attachments.pop(meta["name"], None)
                 volume = obj["spec"]["source"].get("persistentVolumeName", "")
@@ -52,7 +52,7 @@ def volume_states(history: History, role: str) -> Iterator[Volumes]:
             case "Pod" if meta.get("uid") in mine:
                 claims |= _claims(obj)
                 waiting.pop(meta["name"], None)
-                placed = obj["spec"].get("nodeName")
+                placed = obj.get("spec", {}).get("nodeName")
                 if placed and not gone and obj.get("status", {}).get("phase") == "Pending":
                     waiting[meta["name"]] = obj
             case _:
@@ -78,7 +78,7 @@ def volume_states(history: History, role: str) -> Iterator[Volumes]:
 def _claims(pod: Json) -> set[str]:
     return {
         volume["persistentVolumeClaim"]["claimName"]
-        for volume in pod["spec"].get("volumes", [])
+        for volume in pod.get("spec", {}).get("volumes", [])
         if "persistentVolumeClaim" in volume
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -16,17 +16,17 @@ import pytest_asyncio
 from kube_objects import Obj, namespace, pod
 
 from harness import paths
-from harness.cluster import addons, clusters, csi, namespaces, toolchain, volumes
+from harness.cluster import addons, csi, namespaces, toolchain, volumes
 from harness.cluster.api import Kube
 from harness.cluster.baseline import Scope, compare, snapshot
 from harness.cluster.clusters import Cluster
 from harness.cluster.eventually import eventually
-from harness.cluster.lifecycle import down, up
+from harness.cluster.lifecycle import up
 from harness.errors import ClusterError, WaitTimeout
 
 pytestmark = pytest.mark.asyncio
 
-NAME = "csi"
+NAME = "harness-workers"
 OLD, NEW = f"{NAME}-worker", f"{NAME}-worker2"
 SOON = 60.0
 
@@ -46,12 +46,9 @@ def test_the_driver_passes_csi_sanity() -> None:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """One control plane and three workers; one that is there already is used and left."""
-    stays = NAME in clusters.recorded()
-    yield asyncio.run(up(NAME, "workers"))
-    if not stays:
-        asyncio.run(down(NAME, force=True))
+def cluster() -> Cluster:
+    """One control plane and three workers, left warm for the other tests of this tier."""
+    return asyncio.run(up(NAME, "workers"))
 
 
 @pytest_asyncio.fixture
