@@ -19,9 +19,8 @@ from harness.cluster.ledger import Record, undo
 from harness.cluster.world import World
 from harness.declare import Json, Scope, register
 from harness.errors import FaultError, UsageError
-from harness.faults import in_node
+from harness.faults import in_node, workloads
 from harness.faults.base import SUPPORTED, Achieved, Fault, FaultContext, Support
-from harness.faults.pods import going, live_pods
 
 Mode = Literal["paused", "kubelet-stopped"]
 
@@ -117,8 +116,8 @@ class NodeLoss(Fault):
         spared = {node.name for node in ctx.cluster.control_planes}
         hosts: Counter[str] = Counter(
             pod["spec"]["nodeName"]
-            for pod in await live_pods(ctx, role)
-            if pod["spec"].get("nodeName") and not going(pod)
+            for pod in await workloads.pods(ctx, role)
+            if pod["spec"].get("nodeName")
         )
         free = [name for name, _ in hosts.most_common() if name not in spared]
         others = {node.name for node in ctx.cluster.nodes} - spared

@@ -17,8 +17,8 @@ from harness.cluster.ledger import Record, undo
 from harness.cluster.world import World
 from harness.declare import Json, Scope, register
 from harness.errors import FaultError
-from harness.faults.base import SUPPORTED, Achieved, Fault, FaultContext, Support
-from harness.faults.pods import RESTARTABLE, bound_object, going, live_pods, restartable
+from harness.faults import workloads
+from harness.faults.base import Achieved, Fault, FaultContext, Support
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
 
@@ -50,16 +50,12 @@ class Relocate(Fault):
 
     def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
         """A workload that replaces its pods when its template changes."""
-        if restartable(objects, role):
-            return SUPPORTED
-        return Support(
-            "unsupported", f"{role.ref} cannot be rolled out; bind {', '.join(RESTARTABLE)}"
-        )
+        return workloads.support(role)
 
     async def inject(self, ctx: FaultContext) -> None:
         """Cordon, recorded first; then the annotation that `kubectl rollout restart` sets."""
         role = ctx.role(self.target)
-        pods = await live_pods(ctx, role)
+        pods = await workloads.pods(ctx, role)
         old = {pod["spec"]["nodeName"] for pod in pods if pod["spec"].get("nodeName")}
         everywhere = await ctx.kube.list("v1", "Node")
         if not [n for n in everywhere if n["metadata"]["name"] not in old and _takes_pods(n)]:
@@ -74,7 +70,7 @@ class Relocate(Fault):
             await ctx.kube.patch("v1", "Node", name, None, _cordon(ctx.trial))
         body = {"spec": {"template": {"metadata": {"annotations": {RESTARTED: _now()}}}}}
         namespace = ctx.namespace_of(role.ref)
-        await ctx.kube.patch("apps/v1", role.ref.kind, role.ref.name, namespace, body)
+        await ctx.kube.patch(workloads.API, role.ref.kind, role.ref.name, namespace, body)
 
     async def measure(self, ctx: FaultContext) -> Achieved:
         """Where the scheduler put the pods of the newest template, if it has put any anywhere."""
@@ -85,12 +81,12 @@ class Relocate(Fault):
             if (node["metadata"].get("annotations") or {}).get(CORDONED_BY) == ctx.trial
             and node["spec"].get("unschedulable")
         ]
-        template = (await bound_object(ctx, role))["spec"]["template"]
+        template = (await workloads.live(ctx, role))["spec"]["template"]
         newest = _restarted_at(template)
         new = {
             pod["metadata"]["name"]: pod["spec"].get("nodeName")
-            for pod in await live_pods(ctx, role)
-            if newest and _restarted_at(pod) == newest and not going(pod)
+            for pod in await workloads.pods(ctx, role)
+            if newest and _restarted_at(pod) == newest
         }
         asked = {"cordoned": sorted(off), "elsewhere": True}
         elsewhere = all(node not in off for node in new.values())

@@ -23,8 +23,8 @@ from harness.cluster.namespaces import MANAGED_BY, MANAGER, TRIAL
 from harness.cluster.world import World
 from harness.declare import Json, register
 from harness.errors import UsageError
+from harness.faults import workloads
 from harness.faults.base import SUPPORTED, Achieved, Fault, FaultContext, Support
-from harness.faults.pods import live_pods
 from harness.manifest.objects import Object, name_of, namespace_of, pod_spec, pods_of_role
 from harness.manifest.subject_file import Role
 from harness.units import seconds
@@ -96,8 +96,8 @@ class StuckVolume(Fault):
 
     def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
         """Pods with a claim of the StorageClass that the add-on serves."""
-        workloads = pods_of_role(objects, role.ref)
-        if any(csi.ATTACHABLE in _classes(workload, objects) for workload in workloads):
+        behind = pods_of_role(objects, role.ref)
+        if any(csi.ATTACHABLE in _classes(workload, objects) for workload in behind):
             return SUPPORTED
         return Support(
             "unsupported",
@@ -361,7 +361,7 @@ async def _claims(ctx: FaultContext, role: Role) -> list[str]:
     namespace = ctx.namespace_of(role.ref)
     names = {
         volume["persistentVolumeClaim"]["claimName"]
-        for pod in await live_pods(ctx, role)
+        for pod in await workloads.pods(ctx, role)
         for volume in pod["spec"].get("volumes") or []
         if "persistentVolumeClaim" in volume
     }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.cluster.api import ApiError, UnreachableError
+from harness.errors import FaultError
 from harness.faults.base import SUPPORTED, FaultContext, Support
 from harness.manifest.objects import Object, containers, find
 from harness.manifest.subject_file import Role
@@ -64,8 +65,18 @@ async def live(ctx: FaultContext, role: Role) -> Object:
 
 
 async def pods(ctx: FaultContext, role: Role) -> list[Object]:
-    """Its pods that are there to stay, oldest first."""
-    labels = (await live(ctx, role))["spec"]["selector"].get("matchLabels") or {}
+    """Its pods that are there to stay, oldest first; of a Service, those that it selects."""
+    if role.ref.kind == "Service":
+        service = await ctx.kube.get("v1", "Service", role.ref.name, ctx.namespace_of(role.ref))
+        labels = service["spec"].get("selector") or {}
+    else:
+        labels = (await live(ctx, role))["spec"]["selector"].get("matchLabels") or {}
+    if not labels:
+        # An empty selector would mean every pod of the namespace.
+        raise FaultError(
+            f"{role.ref} does not select its pods by plain labels",
+            remedy="bind the role to a Service or workload that does",
+        )
     selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
     found = await ctx.kube.list("v1", "Pod", ctx.namespace_of(role.ref), labels=selector)
     staying = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
