@@ -18,6 +18,7 @@ from typing import ClassVar, Literal, get_args
 
 from harness.cluster import csi
 from harness.cluster.eventually import eventually
+from harness.cluster.host import HostFacts
 from harness.cluster.ledger import Record, undo
 from harness.cluster.namespaces import MANAGED_BY, MANAGER, TRIAL
 from harness.cluster.world import World
@@ -93,6 +94,13 @@ class StuckVolume(Fault):
         if self.refuse:
             parts.append(f'fails with "{self.refuse}"')
         return f"{self.operation} of the {self.target}'s volumes {' and '.join(parts)}"
+
+    @classmethod
+    def host_support(cls, host: HostFacts) -> Support:
+        """Every host that can run nodes; the driver is built once."""
+        if csi.PROGRAM.folder().is_dir():
+            return SUPPORTED
+        return Support("supported", "its first use builds the add-on csi from Go modules")
 
     def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
         """Pods with a claim of the StorageClass that the add-on serves."""
