@@ -146,11 +146,13 @@ def _cause(history: History, seen: list[Restart]) -> str:
         if e.reason == "Killing" and "failed startup probe" in e.message
     }
     pods = {r.pod_uid for r in seen}
-    if pods <= killed:
-        return " by liveness"
-    if pods <= startup:
-        return " by the startup probe"
     endings = {_ended(r) for r in seen}
+    # A probe that fails while the kernel kills the process again and again is not the cause.
+    if not any(r.reason == "OOMKilled" for r in seen):
+        if pods <= killed:
+            return " by liveness"
+        if pods <= startup:
+            return " by the startup probe"
     return f" ({endings.pop()})" if len(endings) == 1 else ""
 
 

@@ -56,6 +56,14 @@ def test_restarts_name_liveness_only_if_it_explains_every_one() -> None:
     assert "(Error, exit 1)" in reason
 
 
+def test_restarts_of_a_process_without_memory_are_not_laid_on_its_probe() -> None:
+    tale = calm()
+    tale.event(29.5, "a", "Killing", LIVENESS)
+    tale.pod(30, "a", restarts=1, last={"exitCode": 137, "reason": "OOMKilled"})
+    reason = objectives.restarts("workload").judge(tale.until()).reason
+    assert "1 of 2 replicas restarted (OOMKilled, exit 137)" in reason
+
+
 def test_restarts_are_open_while_it_goes_on_and_met_at_the_end() -> None:
     given = objectives.restarts("workload")
     assert [given.judge(calm().until(t)).state for t in (15, 30, 59, None)] == [
