@@ -11,12 +11,12 @@ scenario = Scenario(
     faults=[faults.Hang("workload", pods=1)],
     objectives=[
         objectives.restarts("workload", at_most=1),
-        objectives.self_healing("workload", within="150s"),
+        objectives.self_healing("workload", within="300s"),
         objectives.availability(at_least=0.99, during="recovered"),
         objectives.recovery(within="readiness + 5s"),
     ],
     variants={
-        "fragile": Expect("failed", shows=[shows.stuck("workload", during="100s")]),
+        "fragile": Expect("failed", shows=[shows.stuck("workload", during="200s")]),
         "hardened": Expect(
             "survived",
             shows=[
