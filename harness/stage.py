@@ -7,6 +7,7 @@ healing and removing. Every step records what it sees in the history. The order 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -46,6 +47,8 @@ DEPLOY_S = 180.0
 """A subject that is not up by then is broken before any fault."""
 ENTRY_S = 10.0
 """Nodes know a new NodePort within a second or two; if nothing answers then, the load will tell."""
+SETTLED_S = 60.0
+"""What controllers of the cluster delete by themselves is gone by then; the rest is residue."""
 
 
 class Listener(Protocol):
@@ -163,6 +166,8 @@ class Stage:
         folder.mkdir(exist_ok=True)
         data = orjson.dumps(self.objects, option=orjson.OPT_INDENT_2)
         (folder / "objects.json").write_bytes(data)
+        if self.placement.exclusive:
+            await self._calm()
         self._before = await baseline.snapshot(self.ground.kube)
         for name in needed_addons(self.faults):
             addons.use(
@@ -174,6 +179,17 @@ class Stage:
             )
         if self.ground.cluster.owned:
             await self._audit.start()
+
+    async def _calm(self) -> None:
+        """Wait for what the trial before left to the cluster's own controllers."""
+
+        async def nothing_going() -> bool:
+            if names := await baseline.going(self.ground.kube):
+                raise AssertionError(f"volumes are being deleted: {', '.join(names)}")
+            return True
+
+        what = "the cluster has deleted the volumes of trials before"
+        await eventually(nothing_going, within=SETTLED_S, what=what)
 
     async def deploy(self) -> None:
         """Apply everything, recorded first, and wait until every workload is ready to stay.
@@ -362,9 +378,15 @@ class Stage:
         """What is not as it was before, in words; recorded."""
         if self._before is None:
             return ()
-        after = await baseline.snapshot(self.ground.kube)
         scope = baseline.Scope(trial=self.placement.trial, exclusive=self.placement.exclusive)
-        found = tuple(str(r) for r in baseline.compare(self._before, after, scope))
+        deadline = time.monotonic() + SETTLED_S
+        while True:
+            after = await baseline.snapshot(self.ground.kube)
+            found = tuple(str(r) for r in baseline.compare(self._before, after, scope))
+            # Storage provisioners delete volumes seconds after the namespace, nodes lose taints.
+            if not found or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(1.0)
         if found:
             self.writer.append("residue", what=list(found))
         return found

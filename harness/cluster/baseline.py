@@ -113,6 +113,22 @@ async def snapshot(kube: Kube, *, node_check: NodeCheck | None = None) -> Snapsh
     )
 
 
+async def going(kube: Kube) -> list[str]:
+    """Volumes that nobody claims any more and that their provisioner is about to delete, by name.
+
+    They outlive the namespace of their claim by seconds, and belong to no baseline.
+    """
+    return [
+        volume["metadata"]["name"]
+        for volume in await kube.list("v1", "PersistentVolume")
+        if volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
+        and (
+            (volume.get("status") or {}).get("phase") == "Released"
+            or volume["metadata"].get("deletionTimestamp")
+        )
+    ]
+
+
 def compare(before: Snapshot, after: Snapshot, scope: Scope) -> list[Residue]:
     """What is not as it was, as far as the trial answers for it."""
     found: list[Residue] = []
