@@ -17,7 +17,7 @@ from harness import paths
 from harness.declare import AS_GIVEN, Expect, Scenario
 from harness.errors import HarnessError, UsageError
 from harness.faults.base import Fault
-from harness.manifest.objects import did_you_mean
+from harness.manifest.objects import Object, did_you_mean
 from harness.manifest.subject_file import SubjectFile, load_subject
 
 FILE = "scenario.py"
@@ -119,16 +119,26 @@ def required_roles(scenario: Scenario) -> list[str]:
     return list(dict.fromkeys(roles))
 
 
-def applicable(found: Found, subject: SubjectFile) -> NotApplicable | None:
-    """Why a scenario does not apply to a subject by its roles; None if it does.
+def applicable(
+    found: Found, subject: SubjectFile, objects: Sequence[Object] | None = None
+) -> NotApplicable | None:
+    """Why a scenario does not apply to a subject; None if it does.
 
-    Whether a fault can act on its target is asked later, with the manifests at hand.
+    By the roles that the subject binds, and, where its rendered and checked `objects` are given, by
+    what the faults can do to them.
     """
-    missing = [r for r in required_roles(found.scenario) if r not in subject.roles]
-    if not missing:
-        return None
-    why = f"needs role {', '.join(missing)}, which {subject.directory.name}/harness.toml binds not"
-    return NotApplicable(found.slug, found.scenario.title, why)
+    scenario = found.scenario
+    missing = [r for r in required_roles(scenario) if r not in subject.roles]
+    if missing:
+        file = f"{subject.directory.name}/harness.toml"
+        why = f"needs role {', '.join(missing)}, which {file} binds not"
+        return NotApplicable(scenario.slug, scenario.title, why)
+    for fault in faults_of(scenario) if objects is not None else ():
+        support = fault.target_support(subject.role(fault.target), objects or ())
+        if support.state == "unsupported":
+            why = f"{fault.describe()}: {support.why}"
+            return NotApplicable(scenario.slug, scenario.title, why)
+    return None
 
 
 def for_subject(scenario: Scenario, subject: SubjectFile) -> Scenario:

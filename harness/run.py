@@ -55,6 +55,10 @@ from harness.verdict import Result, judge
 class RunListener(Listener, Protocol):
     """Who is told how a run proceeds."""
 
+    def chosen(
+        self, variants: Mapping[str, Sequence[str]], left_out: Sequence[NotApplicable]
+    ) -> None: ...
+
     def begin(self, trial: str, title: str, variant: str) -> None: ...
 
     def end(self, trial: str, result: Result) -> None: ...
@@ -132,6 +136,9 @@ async def run(options: Options, listener: RunListener) -> RunEnd:
             f"no scenario applies:\n    {reasons}",
             remedy="bind the roles that are missing in harness.toml, or choose other scenarios",
         )
+    if options.subject is not None:
+        scenarios = {each.scenario.slug: list(each.variants) for each in prepared}
+        listener.chosen(scenarios, end.not_applicable)
     end.folder.mkdir(parents=True, exist_ok=True)
     seed = options.seed if options.seed is not None else secrets.randbelow(2**31)
     started = time.time()
@@ -161,6 +168,10 @@ async def run(options: Options, listener: RunListener) -> RunEnd:
 
 class Quiet:
     """A listener for those who look at the outcome only."""
+
+    def chosen(
+        self, variants: Mapping[str, Sequence[str]], left_out: Sequence[NotApplicable]
+    ) -> None: ...
 
     def begin(self, trial: str, title: str, variant: str) -> None: ...
 
@@ -224,7 +235,7 @@ def select(
 async def prepare(
     found: Found, subject: SubjectFile, options: Options, supply: Supply
 ) -> Prepared | NotApplicable:
-    """Render and check every variant. Raises ManifestError for what cannot be applied."""
+    """Render and check every variant. Raises ManifestError for what cannot be applied or run."""
     scenario = found.scenario
     names = [v for v in scenario.variants if not options.variants or v in options.variants]
     if not names:
@@ -246,12 +257,11 @@ async def prepare(
         )
         rendered[name] = made.objects
         notes += made.notes
-        for fault in catalog.faults_of(scenario):
-            support = fault.target_support(subject.role(fault.target), made.objects)
-            if support.state == "unsupported":
-                return NotApplicable(
-                    scenario.slug, scenario.title, f"{fault.describe()}: {support.why}"
-                )
+        left_out = catalog.applicable(found, subject, made.objects)
+        if left_out is not None:
+            return left_out
+    wanted = [each for objects in rendered.values() for each in objects]
+    await supply.require_images(subject, wanted, more=_images_of_faults(scenario, subject))
     factor = 1 if options.faithful else _factor(scenario.scale, list(rendered.values()))
     if factor > 1:
         for name, objects in rendered.items():
@@ -259,6 +269,11 @@ async def prepare(
             rendered[name] = scaled.objects
             notes += scaled.notes
     return Prepared(scenario, subject, rendered, factor, tuple(dict.fromkeys(notes)))
+
+
+def _images_of_faults(scenario: Scenario, subject: SubjectFile) -> list[str]:
+    faults = catalog.faults_of(scenario)
+    return [name for fault in faults for name in fault.images(subject.role(fault.target))]
 
 
 def _component(found: Found, subject: SubjectFile, variant: str, *, own: bool) -> Path | None:
@@ -391,7 +406,7 @@ async def plan(
     scenario, subject = prepared.scenario, prepared.subject
     objects = prepared.variants[variant]
     faults = catalog.faults_of(scenario)
-    more = [name for f in faults for name in f.images(subject.role(f.target))]
+    more = _images_of_faults(scenario, subject)
     images = await supply.subject_images(subject, objects, more=more)
     trial_id = secrets.token_hex(3)
     isolation: Isolation = isolate(

@@ -61,11 +61,18 @@ class Supply:
     ) -> Mapping[str, str]:
         """Image names of the manifests, and those in `more`, to references by digest.
 
-        Images under [build] are built, those under [subject] images and those that the engine has
-        are published. Raises ManifestError for an image that is none of these.
+        Images under [build] are built, those that the engine has are published. Raises
+        ManifestError for images that are neither.
         """
-        wanted = dict.fromkeys(more, ("a fault",)) | dict(images_of(objects))
+        wanted = _wanted(objects, more)
+        await asyncio.to_thread(self._require, subject, wanted)
         return await asyncio.to_thread(self._publish_all, subject, wanted)
+
+    async def require_images(
+        self, subject: SubjectFile, objects: Sequence[Object], *, more: Sequence[str] = ()
+    ) -> None:
+        """Raise ManifestError for images that cannot be had; builds and publishes nothing."""
+        await asyncio.to_thread(self._require, subject, _wanted(objects, more))
 
     def built(self, subject: SubjectFile, name: str) -> images.ImageRef:
         """The image that the subject's `[build]` table describes under `name`, in the registry."""
@@ -97,14 +104,27 @@ class Supply:
         for name in wanted:
             if name in subject.build:
                 out[name] = str(self.built(subject, name))
-            elif name in subject.subject.images or self.engine.succeeds("image", "inspect", name):
-                out[name] = str(images.publish_local_image(self.engine, self.registry, name))
             else:
-                where = ", ".join(wanted[name])
-                raise ManifestError(
-                    f"image {name!r} ({where}) is neither built by the subject nor known to the "
-                    "container engine",
-                    remedy=f"build or pull it (`docker pull {name}`), or add "
-                    f'[build."{name}"] with its context to harness.toml',
-                )
+                out[name] = str(images.publish_local_image(self.engine, self.registry, name))
         return out
+
+    def _require(self, subject: SubjectFile, wanted: Mapping[str, Sequence[str]]) -> None:
+        missing = [
+            name
+            for name in wanted
+            if name not in subject.build and not self.engine.succeeds("image", "inspect", name)
+        ]
+        if missing:
+            first = missing[0]
+            named = "; ".join(f"{name} ({', '.join(wanted[name])})" for name in missing)
+            raise ManifestError(
+                f"neither built by {subject.directory.name}/harness.toml nor known to the "
+                f"container engine: {named}",
+                remedy=f"build or pull it (`docker pull {first}`), or add "
+                f'[build."{first}"] with its context to harness.toml',
+            )
+
+
+def _wanted(objects: Sequence[Object], more: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Every image and the places that run it."""
+    return dict.fromkeys(more, ("a fault",)) | dict(images_of(objects))

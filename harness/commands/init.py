@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import Annotated
 
 import typer
 
-from harness.cluster.render import render
-from harness.cluster.supply import KUBERNETES_VERSION, Supply
+from harness.cluster.supply import KUBERNETES_VERSION
+from harness.commands.manifests import has_kustomization, read
 from harness.commands.running import err, out, run
 from harness.errors import ManifestError, UsageError
 from harness.manifest.images import ImageName, images
-from harness.manifest.objects import Object
 from harness.manifest.propose import propose
 from harness.manifest.subject_file import FILE, parse_subject
 from harness.manifest.validate import problems
@@ -52,12 +50,14 @@ def init(
     if target.exists() and not (force or show):
         raise UsageError(f"{target} is there already", remedy="edit it, or replace it with --force")
     found = manifests or find_manifests(directory)
-    objects = run(_objects([directory / each for each in found]))
+    objects = run(read([directory / each for each in found])).objects
+    builds = dict(find_builds(directory, list(images(objects))))
     text = propose(
         objects,
         name=_name(directory),
         manifests=found,
-        builds=dict(find_builds(directory, list(images(objects)))),
+        builds=builds,
+        spare=[each for each in _build_folders(directory) if each not in builds.values()],
     )
     subject = parse_subject(tomllib.loads(text), target)
     if show:
@@ -71,26 +71,16 @@ def init(
         err.print(f"read it, correct it, then: harness run --subject {directory}", markup=False)
 
 
-async def _objects(paths: Sequence[Path]) -> list[Object]:
-    """Rendered with the kubectl of this machine if it has one, which saves setting up ours."""
-    needs_kubectl = any(_has_kustomization(path) for path in paths)
-    kubectl = None
-    if needs_kubectl:
-        present = shutil.which("kubectl")
-        kubectl = Path(present) if present else await Supply().kubectl()
-    return (await render(paths, kubectl=kubectl)).objects
-
-
 def find_manifests(directory: Path) -> list[str]:
     """What the application ships, as paths relative to its folder.
 
     A kustomization wins over plain YAML, an overlay for production over others. Raises
     `ManifestError` where nothing is found.
     """
-    if _has_kustomization(directory):
+    if has_kustomization(directory):
         return ["."]
     for folder in (directory / name for name in _FOLDERS if (directory / name).is_dir()):
-        if _has_kustomization(folder):
+        if has_kustomization(folder):
             return [_relative(folder, directory)]
         overlays = sorted({path.parent for path in _kustomizations(folder)})
         if overlays:
@@ -115,31 +105,24 @@ def find_manifests(directory: Path) -> list[str]:
 
 def find_builds(directory: Path, names: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Images whose name fits a folder with a Dockerfile, with that folder."""
-    folders = [
-        path.parent
-        for path in sorted(
-            [
-                *directory.glob("Dockerfile"),
-                *directory.glob("*/Dockerfile"),
-                *directory.glob("*/*/Dockerfile"),
-            ]
-        )
-    ]
     for name in names:
         last = ImageName.parse(name).repository.rpartition("/")[2]
-        for folder in folders:
-            if folder.resolve().name == last or (folder == directory and len(names) == 1):
-                yield name, _relative(folder, directory)
+        for folder in _build_folders(directory):
+            called = (directory / folder).resolve().name
+            if called == last or (folder == "." and len(names) == 1):
+                yield name, folder
                 break
+
+
+def _build_folders(directory: Path) -> list[str]:
+    """Folders with a Dockerfile, relative to the application's."""
+    found = [path for depth in ("", "*/", "*/*/") for path in directory.glob(f"{depth}Dockerfile")]
+    return [_relative(path.parent, directory) for path in sorted(found)]
 
 
 def _name(directory: Path) -> str:
     letters = "".join(c if c.isalnum() and c.isascii() else "-" for c in directory.resolve().name)
     return letters.lower().strip("-")[:40].strip("-") or "my-app"
-
-
-def _has_kustomization(path: Path) -> bool:
-    return path.is_dir() and any((path / name).is_file() for name in KUSTOMIZATION_FILES)
 
 
 def _kustomizations(folder: Path) -> list[Path]:

@@ -9,9 +9,13 @@ import typer
 from rich.table import Table
 
 from harness import catalog
+from harness.cluster.supply import KUBERNETES_VERSION
+from harness.commands.manifests import read
 from harness.commands.run import SUBJECT_HELP
 from harness.commands.running import out
-from harness.manifest.subject_file import load_subject
+from harness.commands.running import run as until_done
+from harness.manifest.subject_file import SubjectFile, load_subject
+from harness.manifest.validate import check
 
 
 def list(
@@ -21,17 +25,35 @@ def list(
 
     With --subject: which of them apply to your application, and why the others do not.
     """
-    own = load_subject(subject) if subject is not None else None
-    table = Table(box=None, pad_edge=False)
-    for heading in ("scenario", "what it proves", "applies" if own else "variants", "roles"):
-        table.add_column(heading, overflow="fold")
+    out.print(_all() if subject is None else _fitting(load_subject(subject)))
+
+
+def _all() -> Table:
+    table = _table("scenario", "what it proves", "variants", "roles")
     for found in catalog.discover():
-        why = catalog.applicable(found, own) if own is not None else None
-        third = ("yes" if why is None else f"no: {why.why}") if own else None
         table.add_row(
             found.slug,
             found.scenario.title,
-            third or ", ".join(found.scenario.variants),
+            ", ".join(found.scenario.variants),
             ", ".join(catalog.required_roles(found.scenario)),
         )
-    out.print(table)
+    return table
+
+
+def _fitting(subject: SubjectFile) -> Table:
+    """Decided as a run decides it: by the roles, then by what the faults can do to the objects."""
+    made = until_done(read(subject.subject.manifests))
+    check(made.objects, version=KUBERNETES_VERSION, sources=made.sources, roles=subject.roles)
+    table = _table("scenario", "applies")
+    for found in catalog.discover():
+        left_out = catalog.applicable(found, subject, made.objects)
+        variants = ", ".join(catalog.for_subject(found.scenario, subject).variants)
+        table.add_row(found.slug, f"no: {left_out.why}" if left_out else f"yes: {variants}")
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, overflow="fold", no_wrap=index == 0)
+    return table

@@ -6,8 +6,6 @@ is made in `harness.manifest.propose`.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +15,13 @@ from harness.manifest.objects import (
     Object,
     Ref,
     containers,
-    find_optional,
     name_of,
-    namespace_of,
-    pod_spec,
     ref_of,
     replicas,
     service_workloads,
-    workloads,
 )
 from harness.manifest.subject_file import Protocol
+from harness.manifest.wiring import callers_of, variables_of
 
 # Well-known ports and image names of what applications keep their state in.
 _STORES: Mapping[str, tuple[Protocol, frozenset[int], tuple[str, ...]]] = {
@@ -275,7 +270,7 @@ def _credentials(objects: Sequence[Object], service: Object, protocol: Protocol)
     """Keys of the role's table, from the variables of the store's own containers."""
     found: dict[str, str] = {}
     for workload in service_workloads(objects, service):
-        variables = dict(_variables(objects, workload))
+        variables = dict(variables_of(objects, workload))
         for what, names in _VARIABLES.get(protocol, {}).items():
             for variable in (variables[name] for name in names if name in variables):
                 if variable.secret and variable.key and what != "dbname":
@@ -286,84 +281,3 @@ def _credentials(objects: Sequence[Object], service: Object, protocol: Protocol)
     if "secret" in found and "user_key" not in found and protocol in _DEFAULT_USERS:
         found.setdefault("user", _DEFAULT_USERS[protocol])
     return found
-
-
-@dataclass(frozen=True)
-class _Variable:
-    """A literal value, or a key of a Secret."""
-
-    value: str | None = None
-    secret: str | None = None
-    key: str | None = None
-
-
-def _variables(objects: Sequence[Object], workload: Object) -> Iterator[tuple[str, _Variable]]:
-    """The environment of a workload's containers, by name."""
-    for container in containers(workload):
-        for source in container.get("envFrom") or []:
-            config = (source.get("configMapRef") or {}).get("name")
-            for key, value in _data(objects, workload, "ConfigMap", config).items():
-                yield key, _Variable(value)
-            secret = (source.get("secretRef") or {}).get("name")
-            for key in _data(objects, workload, "Secret", secret):
-                yield key, _Variable(secret=secret, key=key)
-        for each in container.get("env") or []:
-            source = each.get("valueFrom") or {}
-            secret, config = source.get("secretKeyRef"), source.get("configMapKeyRef")
-            if secret:
-                yield each["name"], _Variable(secret=secret.get("name"), key=secret.get("key"))
-            elif config:
-                data = _data(objects, workload, "ConfigMap", config.get("name"))
-                yield each["name"], _Variable(data.get(str(config.get("key"))))
-            else:
-                yield each["name"], _Variable(each.get("value"))
-
-
-def callers_of(objects: Sequence[Object], service: Object) -> list[Object]:
-    """The workloads whose settings name a Service as a host, other than its own pods."""
-    own = service_workloads(objects, service)
-    name, namespace = re.escape(name_of(service)), re.escape(namespace_of(service) or "")
-    host = re.compile(
-        rf"(?:^|[\s/@=,;\"'(]){name}(?:\.{namespace or '[a-z0-9-]+'}[\w.]*)?(?=$|[:/\s,;\"'?)&])"
-    )
-    return [
-        obj
-        for obj in workloads(objects)
-        if not any(obj is each for each in own)
-        and any(host.search(text) for text in _settings(objects, obj))
-    ]
-
-
-def _settings(objects: Sequence[Object], workload: Object) -> Iterator[str]:
-    """Every text that a workload's containers are started with: environment, arguments, files."""
-    for _, variable in _variables(objects, workload):
-        if variable.secret:
-            yield _data(objects, workload, "Secret", variable.secret).get(str(variable.key), "")
-        yield variable.value or ""
-    for container in containers(workload):
-        yield from map(str, [*(container.get("command") or []), *(container.get("args") or [])])
-    for volume in (pod_spec(workload) or {}).get("volumes") or []:
-        config = (volume.get("configMap") or {}).get("name")
-        yield from _data(objects, workload, "ConfigMap", config).values()
-        secret = (volume.get("secret") or {}).get("secretName")
-        yield from _data(objects, workload, "Secret", secret).values()
-
-
-def _data(objects: Sequence[Object], user: Object, kind: str, name: Any) -> dict[str, str]:
-    """Texts of a ConfigMap or Secret beside the object that uses it."""
-    found = find_optional(objects, Ref(kind, str(name), namespace_of(user))) if name else None
-    if found is None:
-        return {}
-    data = {key: str(value) for key, value in (found.get("data") or {}).items()}
-    if kind == "Secret":
-        data = {key: _decoded(value) for key, value in data.items()} | (
-            found.get("stringData") or {}
-        )
-    return data
-
-
-def _decoded(value: str) -> str:
-    try:
-        return base64.b64decode(value, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return ""

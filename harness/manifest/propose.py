@@ -23,18 +23,21 @@ def propose(
     name: str,
     manifests: Sequence[str],
     builds: Mapping[str, str] | None = None,
+    spare: Sequence[str] = (),
 ) -> str:
     """The text of a `harness.toml`.
 
     `manifests` are paths relative to it, `builds` maps images that a Dockerfile beside the
-    manifests seems to make to its folder. A role that cannot be guessed is left as a comment that
-    says what to write.
+    manifests seems to make to its folder, `spare` are folders whose Dockerfile fits no image. What
+    cannot be guessed is left as a comment that says what to write.
     """
     guesses = guess_roles(objects)
     made = dict(builds or {})
+    needed = [image for image in images(objects) if image not in made]
     parts = [
-        _subject(objects, name, manifests, made),
+        _subject(objects, name, manifests, needed),
         *(_build(image, folder) for image, folder in made.items()),
+        *(_spare(folder, needed[0]) for folder in spare if needed),
         _roles([guess for guess in guesses if not guess.extra], guesses),
         *(_dependency(guess) for guess in guesses if guess.extra),
         _LOAD,
@@ -44,7 +47,7 @@ def propose(
 
 
 def _subject(
-    objects: Sequence[Object], name: str, manifests: Sequence[str], builds: Mapping[str, str]
+    objects: Sequence[Object], name: str, manifests: Sequence[str], needed: Sequence[str]
 ) -> str:
     lines = ["[subject]", f"name = {_text(name)}"]
     paths = ", ".join(map(_text, manifests))
@@ -54,7 +57,6 @@ def _subject(
         namespace, times = written.most_common(1)[0]
         lines.append(f"# the namespace that {times} of {len(objects)} objects name")
         lines.append(f"namespace = {_text(namespace)}")
-    needed = [image for image in images(objects) if image not in builds]
     if needed:
         lines.append("# taken from the local container engine; build or pull them there first")
         lines.append(f"images = [{', '.join(map(_text, needed))}]")
@@ -63,8 +65,15 @@ def _subject(
 
 def _build(image: str, folder: str) -> str:
     return (
-        f"# guessed: {folder} holds a Dockerfile and its name fits\n"
+        f"# guessed: the image is called like the folder {folder}, which has a Dockerfile\n"
         f"[build.{_text(image)}]\ncontext = {_text(folder)}\n"
+    )
+
+
+def _spare(folder: str, image: str) -> str:
+    return (
+        f"# {folder} has a Dockerfile, too. To build one of the images above from it, take that\n"
+        f"# image out there and write:\n# [build.{_text(image)}]\n# context = {_text(folder)}\n"
     )
 
 

@@ -7,7 +7,7 @@ each change of phase is one plain line. The table at the end is in `summary`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
@@ -19,6 +19,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from harness.catalog import NotApplicable
 from harness.history import PHASES
 from harness.report.model import Outcome, Verdict
 from harness.report.summary import MARKS, STYLES, print_summary
@@ -86,6 +87,18 @@ class LiveTrials:
         trace: TracebackType | None,
     ) -> None:
         self._stop()
+
+    def chosen(
+        self, variants: Mapping[str, Sequence[str]], left_out: Sequence[NotApplicable]
+    ) -> None:
+        """Which scenarios will be run with an application, in which variants, and which not."""
+        self._print(Text("These scenarios apply:"))
+        for slug, names in variants.items():
+            self._print(Text(f"  {slug}: {', '.join(names)}"))
+        if left_out:
+            self._print(Text("These do not:"))
+        for each in left_out:
+            self._print(Text(f"  {each.slug}: {each.why}"))
 
     def begin(self, trial: str, title: str, variant: str) -> None:
         """A trial has begun; `trial` is its id, under which everything else is told."""

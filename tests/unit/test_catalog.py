@@ -127,6 +127,17 @@ def test_scenario_that_does_not_apply_says_which_role_is_missing(tmp_path: Path)
     assert "shop/harness.toml" in why.why
 
 
+def test_with_the_manifests_at_hand_the_faults_are_asked_too(tmp_path: Path) -> None:
+    each, own = found(tmp_path / "scenarios"), subject(tmp_path / "shop")
+    database = {"selector": {"app": "db"}, "ports": [{"port": 5432}]}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db"}, "spec": database}
+    assert catalog.applicable(each, own, [service]) is None
+    headless = {**service, "spec": {**database, "clusterIP": "None"}}
+    why = catalog.applicable(each, own, [headless])
+    assert why is not None
+    assert why.why.startswith("database 3s slower: Service/db is headless")
+
+
 def test_user_s_subject_runs_as_given_under_its_own_bounds(tmp_path: Path) -> None:
     own = '\n[objectives]\navailability = 0.9\nrestarts = 2\nrecovery = "20s"\np99 = 1.5\n'
     theirs = catalog.for_subject(

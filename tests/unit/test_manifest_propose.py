@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.manifest.guess import Guess, callers_of, guess_roles
+from harness.manifest.guess import Guess, guess_roles
 from harness.manifest.objects import Ref, find
 from harness.manifest.propose import propose
 from harness.manifest.subject_file import SubjectFile, parse_subject
 from harness.manifest.validate import problems
+from harness.manifest.wiring import callers_of
 from harness.manifest.yaml import load_all
 
 
@@ -54,8 +55,8 @@ def guessed(text: str) -> dict[str, Guess]:
     return {guess.role: guess for guess in guess_roles(load_all(text))}
 
 
-def proposed(text: str, **more: dict[str, str]) -> tuple[str, SubjectFile]:
-    written = propose(load_all(text), name="shop", manifests=["."], **more)
+def proposed(text: str) -> tuple[str, SubjectFile]:
+    written = propose(load_all(text), name="shop", manifests=["."])
     return written, parse_subject(tomllib.loads(written), Path(__file__).parent / "harness.toml")
 
 
@@ -114,6 +115,47 @@ def test_what_others_call_is_less_likely_the_entry() -> None:
     inner = workload("inner", "x/inner:1") + service("inner", 8080)
     outer = workload("outer", "x/outer:1", '[{name: URL, value: "http://inner:8080"}]')
     assert str(guessed(inner + outer + service("outer", 8080))["entry"].ref) == "Service/outer:8080"
+
+
+@pytest.mark.parametrize(
+    ("ports", "expected"),
+    [
+        ("{name: metrics, port: 9113}, {name: http, port: 81}", 81),
+        ("{name: http-metrics, port: 8080}, {name: web-ui, port: 81}", 81),
+        ("{name: a, port: 9}, {name: b, port: 81, appProtocol: http}", 81),
+        ("{name: metrics, port: 9113}, {name: main, port: 8080}", 8080),
+        ("{name: a, port: 9}, {name: b, port: 81}", 9),
+    ],
+)
+def test_the_port_that_clients_call(ports: str, expected: int) -> None:
+    text = workload("a", "x/a:1") + service("a", 1).replace("[{port: 1}]", f"[{ports}]")
+    assert guessed(text)["entry"].ref.port == expected
+
+
+@pytest.mark.parametrize("backend", ["{number: 9}", "{name: odd}"])
+def test_the_port_that_an_ingress_names(backend: str) -> None:
+    ingress = f"""---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {{name: main}}
+spec: {{defaultBackend: {{service: {{name: a, port: {backend}}}}}}}
+"""
+    both = "[{name: http, port: 80}, {name: odd, port: 9}]"
+    text = workload("a", "x/a:1") + service("a", 1).replace("[{port: 1}]", both)
+    assert guessed(text)["entry"].ref.port == 80
+    assert guessed(text + ingress)["entry"].ref.port == 9
+
+
+HEADLESS = service("names", 6379, ", clusterIP: None").replace("app: names", "app: kv")
+
+
+def test_a_headless_service_beside_another_is_no_dependency_of_its_own() -> None:
+    app = workload("app", "x/app:1") + service("app", 80) + workload("kv", "redis:7")
+    roles = guessed(app + HEADLESS + service("kv", 6379))
+    assert {name: str(guess.ref) for name, guess in roles.items() if guess.extra} == {
+        "database": "Service/kv:6379"
+    }
+    assert str(guessed(app + HEADLESS)["database"].ref) == "Service/names:6379"
 
 
 CREDENTIALS = """---
@@ -212,6 +254,18 @@ def test_nothing_to_guess_leaves_comments_that_say_what_to_write() -> None:
     assert subject.roles == {}
     for role in ("entry", "workload", "database"):
         assert f"\n# {role} = " in text
+
+
+def test_a_dockerfile_that_fits_no_image_is_offered_as_a_comment() -> None:
+    objects = load_all(SHOP)
+    needed = {"nginx:1.27": "web", "mariadb:11": "db", "valkey/valkey:8": "kv"}
+    written = propose(objects, name="x", manifests=["."], builds=needed, spare=["src"])
+    assert "src has a Dockerfile, too" in written
+    commented = written.partition("# src has")[2].splitlines()[2:4]
+    by_hand = tomllib.loads("\n".join(line.removeprefix("# ") for line in commented))
+    assert by_hand == {"build": {"shop/api:1.4": {"context": "src"}}}
+    every = {**needed, "shop/api:1.4": "api"}
+    assert "src" not in propose(objects, name="x", manifests=["."], builds=every, spare=["src"])
 
 
 def test_builds_and_namespaces_are_explained() -> None:

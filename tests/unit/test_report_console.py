@@ -11,6 +11,7 @@ from histories import FRAGILE, HARDENED, NOT_FELT, write_run
 from rich.console import Console
 from typer.testing import CliRunner
 
+from harness.catalog import NotApplicable
 from harness.cli import build
 from harness.report.console import LiveTrials
 from harness.report.model import Outcome, Verdict
@@ -49,6 +50,19 @@ def play(console: Console) -> None:
         clock.now += 30
         live.end("3fa2", End())
         live.end("77b1", End("survived", "as expected", "0 restarts of workload"))
+
+
+def test_what_applies_is_said_before_anything_starts() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=False)
+    left_out = [NotApplicable("stuck-volume", "A title", "needs role worker")]
+    with LiveTrials(console) as live:
+        live.chosen({"slow": ["as-given", "tuned"]}, left_out)
+    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "These scenarios apply:",
+        "  slow: as-given, tuned",
+        "These do not:",
+        "  stuck-volume: needs role worker",
+    ]
 
 
 def test_without_a_terminal_each_phase_is_one_plain_line() -> None:

@@ -1,0 +1,25 @@
+"""Reading an application's manifests for commands that need no cluster."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.cluster.render import Rendered, render
+from harness.cluster.supply import Supply
+from harness.manifest.variants import KUSTOMIZATION_FILES
+
+
+async def read(paths: Sequence[Path]) -> Rendered:
+    """Rendered with the kubectl of this machine if it has one, which saves setting up ours."""
+    kubectl = None
+    if any(has_kustomization(path) for path in paths):
+        present = shutil.which("kubectl")
+        kubectl = Path(present) if present else await Supply().kubectl()
+    return await render(paths, kubectl=kubectl)
+
+
+def has_kustomization(path: Path) -> bool:
+    """Whether a path is a folder that kustomize can build."""
+    return path.is_dir() and any((path / name).is_file() for name in KUSTOMIZATION_FILES)
