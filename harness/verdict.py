@@ -291,9 +291,9 @@ def settled(
 
 
 def decided(history: History, objectives: Sequence[Objective]) -> bool:
-    """True if no objective waits for anything more."""
+    """True if no objective waits for anything more; after the heal, that is."""
     findings = [o.judge(history) for o in objectives]
-    return all(f.state != "open" or f.holds for f in findings)
+    return all(f.state != "open" or f.holds or f.before_heal for f in findings)
 
 
 def exit_code(results: Sequence[Result], *, by_outcome: bool, residue: bool = False) -> int:

@@ -11,7 +11,7 @@ from harness import objectives
 from harness.declare import Expect, Objective
 from harness.errors import UsageError
 from harness.objectives import shows
-from harness.verdict import felt, settled
+from harness.verdict import decided, felt, settled
 
 GAVE_UP = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
 
@@ -143,6 +143,7 @@ def test_self_healing_does_not_count_what_the_heal_brought_back() -> None:
     tale.pod(45, "a", ready=True)
     late = objectives.self_healing("workload", within="40s")
     assert late.judge(tale.until()).state == "open"
+    assert decided(tale.until(), [late]), "after the heal nothing can decide it any more"
 
 
 @pytest.mark.parametrize("make", [objectives.rollout, objectives.self_healing])
