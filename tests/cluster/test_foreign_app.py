@@ -1,0 +1,131 @@
+"""tests/foreign/shop, Node and MariaDB, put through a scenario by the command that a user types.
+
+The application is as given in one run and with its own `fragile` component in another, at the same
+time on the same cluster. What `harness init` and `harness list` say of it, and what is refused
+before anything starts, is in tests/unit/test_foreign_subject.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SHOP = Path(__file__).parents[1] / "foreign" / "shop"
+SLUG = "liveness-checks-database"
+DO_NOT_APPLY = {
+    "liveness-hits-main-endpoint": "Service/spring-mariadb:3306 speaks mysql",
+    "oom-heap-preallocation": "no release of Deployment/spring-shop is named",
+    "rwo-multi-attach": "needs role worker, which shop/harness.toml binds not",
+    "slow-start-without-startup-probe": "delays the start of Deployment/spring-shop",
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A finished `harness run`: what it printed, its exit code, and its folder."""
+
+    exit_code: int
+    said: str
+    folder: Path
+    variant: str
+
+    @property
+    def run(self) -> dict[str, Any]:
+        return dict(json.loads((self.folder / "run.json").read_text()))
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        file = self.folder / f"{SLUG}__{self.variant}" / "verdict.json"
+        return dict(json.loads(file.read_text()))
+
+    def records(self, kind: str) -> Iterator[dict[str, Any]]:
+        file = self.folder / f"{SLUG}__{self.variant}" / "history.jsonl"
+        records = map(json.loads, file.read_text().splitlines())
+        return (record for record in records if record["type"] == kind)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ended]:
+    folder = tmp_path_factory.mktemp("foreign")
+    running = {name: start(name, folder / name) for name in ("as-given", "fragile")}
+    told = {name: child.communicate()[0] for name, child in running.items()}
+    return {
+        name: Ended(child.returncode, told[name], folder / name, name)
+        for name, child in running.items()
+    }
+
+
+def start(variant: str, folder: Path) -> subprocess.Popen[str]:
+    harness = Path(sys.executable).with_name("harness")
+    words: list[str | Path] = [
+        harness,
+        "run",
+        SLUG,
+        *DO_NOT_APPLY,
+        "--subject",
+        SHOP,
+        "--variant",
+        variant,
+    ]
+    return subprocess.Popen(
+        [*words, "--output", folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_as_given_it_survives(ended: dict[str, Ended]) -> None:
+    end = ended["as-given"]
+    assert end.exit_code == 0, end.said
+    assert end.run["by"] == "verdict"
+    assert end.run["exit_code"] == 0
+    assert end.verdict["verdict"] == "survived"
+    assert end.verdict["felt"][0]["seconds"] >= end.verdict["exposure"]["seconds"]
+
+
+def test_it_was_scaled_and_the_fault_was_felt_in_the_database_s_own_protocol(
+    ended: dict[str, Ended],
+) -> None:
+    (trial,) = ended["as-given"].records("trial")
+    assert trial["scale"] == 5
+    (facts,) = ended["as-given"].records("facts")
+    assert facts["roles"]["workload"]["replicas"] == 3
+    measured = list(ended["as-given"].records("measurement"))
+    quick = [each for each in measured if not each["felt"]]
+    slow = [each for each in measured if each["felt"]]
+    # An exchange is one with MariaDB, in a session of the user in the Secret, or it is not ok.
+    assert all(each["achieved"]["ok"] for each in measured)
+    assert max(each["achieved"]["seconds"] for each in quick) < 1
+    assert min(each["achieved"]["seconds"] for each in slow) > 2.4
+
+
+def test_with_liveness_at_the_database_it_fails_for_that_reason(ended: dict[str, Ended]) -> None:
+    end = ended["fragile"]
+    assert end.exit_code == 1, end.said
+    assert end.verdict["verdict"] == "failed"
+    reason = r"3 of 3 replicas restarted by liveness, first \d+ s after the database slowed"
+    assert re.match(reason, end.verdict["deciding"])
+    assert re.search(reason, end.said)
+
+
+@pytest.mark.parametrize("variant", ["as-given", "fragile"])
+def test_what_applies_is_listed_first_and_what_does_not_with_its_reason(
+    ended: dict[str, Ended], variant: str
+) -> None:
+    end = ended[variant]
+    lines = end.said.splitlines()
+    begin = lines.index("These scenarios apply:")
+    assert lines[begin + 1] == f"  {SLUG}: {variant}"
+    assert lines[begin + 2] == "These do not:"
+    said = dict(line.strip().split(": ", 1) for line in lines[begin + 3 : begin + 7])
+    stored = {each["slug"]: each["why"] for each in end.run["not_applicable"]}
+    assert said == stored
+    assert stored.keys() == DO_NOT_APPLY.keys()
+    for slug, why in DO_NOT_APPLY.items():
+        assert why in stored[slug]
