@@ -13,6 +13,7 @@ DEMO = (
     "oom-heap-preallocation",
     "rwo-multi-attach",
 )
+VARIANTS = ("fragile", "hardened")
 
 
 def demo() -> None:
@@ -22,4 +23,5 @@ def demo() -> None:
     that is stuck on its node. Sets everything up first; the first time on a machine without an
     image registry that takes a while, afterwards seconds.
     """
-    raise typer.Exit(execute(Options(scenarios=DEMO, command=["harness", "demo"])))
+    options = Options(scenarios=DEMO, variants=VARIANTS, command=["harness", "demo"])
+    raise typer.Exit(execute(options))
