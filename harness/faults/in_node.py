@@ -24,7 +24,8 @@ systemd-run --quiet --collect --unit="harness-$2" bash -c '
   while [ -e "$1" ] && [ "$(date +%s)" -lt "$(cat "$1" 2>/dev/null || echo 0)" ]; do sleep 0.5; done
   rm -f "$1"; eval "$2"' bash "$file" "$4"
 """
-_RENEW = '[ -e "$1" ] && echo "$2" > "$1"'
+# Renamed into place: the loop must never read a file that is being written.
+_RENEW = '[ -e "$1" ] && echo "$2" > "$1.new" && mv "$1.new" "$1"'
 _STOP = 'rm -f "$1"; eval "$2"'
 
 
