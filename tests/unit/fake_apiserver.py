@@ -22,6 +22,7 @@ KINDS = {
         ("Namespace", "namespaces", False, ["status", "finalize"]),
         ("Node", "nodes", False, ["status", "proxy"]),
         ("Pod", "pods", True, ["status", "log", "exec", "eviction", "proxy"]),
+        ("PersistentVolume", "persistentvolumes", False, ["status"]),
         ("ConfigMap", "configmaps", True, []),
         ("Secret", "secrets", True, []),
     ],

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fake_apiserver import fake_apiserver
 
+from harness.cluster import csi
 from harness.cluster.baseline import (
     Key,
     NodeState,
@@ -14,6 +15,7 @@ from harness.cluster.baseline import (
     Seen,
     Snapshot,
     compare,
+    going,
     snapshot,
 )
 
@@ -162,3 +164,28 @@ async def test_a_snapshot_holds_what_lasts_and_passes_over_what_follows_another(
     )
     lists = [r for r in server.requests if r.path == "/api/v1/pods"]
     assert "PartialObjectMetadataList" in lists[0].headers["Accept"]
+
+
+@pytest.mark.asyncio
+async def test_volumes_that_are_going_and_whose_they_are() -> None:
+    def volume(name: str, phase: str, policy: str = "Delete", **spec: Any) -> dict[str, Any]:
+        claim = {"namespace": "shop-t1", "name": name}
+        spec = {"persistentVolumeReclaimPolicy": policy, "claimRef": claim, **spec}
+        return {"metadata": {"name": name}, "spec": spec, "status": {"phase": phase}}
+
+    ours = {"driver": csi.DRIVER}
+    volumes = [
+        volume("in-use", "Bound", csi=ours),
+        volume("released", "Released", csi=ours),
+        volume("kept", "Released", "Retain"),
+        volume("another-driver", "Bound", csi={"driver": "disk.example.com"}),
+        volume("leaving", "Bound") | {"metadata": {"name": "leaving", "deletionTimestamp": "now"}},
+    ]
+    async with fake_apiserver() as (server, kube):
+        server.answer("/api/v1/persistentvolumes", {"metadata": {}, "items": volumes})
+        assert await going(kube) == ["released", "leaving"]
+        assert await csi.in_use(kube, ["shop-t1"]) == [
+            "PersistentVolume in-use of claim shop-t1/in-use",
+            "PersistentVolume released of claim shop-t1/released",
+        ]
+        assert await csi.in_use(kube, ["shop-t2"]) == []
