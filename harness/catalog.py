@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import paths
-from harness.declare import AS_GIVEN, Expect, Scenario
+from harness.declare import AS_GIVEN, Expect, Load, Scenario
 from harness.errors import HarnessError, UsageError
 from harness.faults.base import Fault
 from harness.manifest.objects import Object, did_you_mean
@@ -142,9 +142,9 @@ def applicable(
 
 
 def for_subject(scenario: Scenario, subject: SubjectFile) -> Scenario:
-    """A shipped scenario for a user's subject: unpatched, expected to survive, own objectives.
+    """A shipped scenario for a user's subject: unpatched, expected to survive, own load and bounds.
 
-    The bounds under [objectives] in the subject's file replace those of the scenario.
+    What the subject's file says under [objectives] and [load] replaces what the scenario says.
     """
     asked = subject.objectives
     replaced = []
@@ -165,7 +165,22 @@ def for_subject(scenario: Scenario, subject: SubjectFile) -> Scenario:
             if (component / "kustomization.yaml").is_file():
                 variants[component.name] = Expect("survived")
     return dataclasses.replace(
-        scenario, subject=subject.subject.name, objectives=tuple(replaced), variants=variants
+        scenario,
+        subject=subject.subject.name,
+        load=_own_load(scenario.load, subject),
+        objectives=tuple(replaced),
+        variants=variants,
+    )
+
+
+def _own_load(load: Load, subject: SubjectFile) -> Load:
+    """The endpoints are always the subject's; rate and timeout where its file names them."""
+    own, named = subject.load, subject.load.model_fields_set
+    return dataclasses.replace(
+        load,
+        endpoints=None,
+        rate=own.rate if "rate" in named else load.rate,
+        timeout=f"{own.timeout:g}s" if "timeout" in named else load.timeout,
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from harness import Expect, catalog
+from harness import Expect, Load, catalog
 from harness.catalog import Found
 from harness.declare import AS_GIVEN
 from harness.errors import UsageError
@@ -156,6 +157,16 @@ def test_user_s_subject_without_bounds_keeps_those_of_the_scenario(tmp_path: Pat
     each = found(tmp_path / "scenarios")
     theirs = catalog.for_subject(each.scenario, subject(tmp_path / "shop"))
     assert theirs.objectives == each.scenario.objectives
+
+
+def test_user_s_subject_is_put_under_its_own_load(tmp_path: Path) -> None:
+    scenario = found(tmp_path / "scenarios").scenario
+    shipped = dataclasses.replace(scenario, load=Load(rate=40, endpoints={"GET /x": 1}))
+    text = TOML + '\n[load]\nrate = 7\ntimeout = "2500ms"\n'
+    assert catalog.for_subject(shipped, subject(tmp_path / "a", text)).load == Load(
+        rate=7, timeout="2.5s"
+    )
+    assert catalog.for_subject(shipped, subject(tmp_path / "b")).load == Load(rate=40)
 
 
 def test_user_s_own_variants_are_expected_to_survive(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 // One pool for the process: requests and the readiness probe draw from the same connections.
 const mysql = require('mysql');
 
+const LIMIT_MS = Number(process.env.DB_LIMIT_MS || 2000);
+
 const pool = mysql.createPool({
   host: process.env.DB_HOST,
   port: Number(process.env.DB_PORT || 3306),
@@ -9,26 +11,39 @@ const pool = mysql.createPool({
   password: process.env.DB_PASSWORD,
   database: process.env.DB_NAME,
   connectionLimit: Number(process.env.DB_POOL_MAX || 8),
-  connectTimeout: 5000,
-  acquireTimeout: 5000,
-  queueLimit: 200,
+  connectTimeout: LIMIT_MS,
+  acquireTimeout: LIMIT_MS,
+  queueLimit: 50,
 });
 
-/** Rows of one statement; a connection that does not answer within `timeout` ms is thrown away. */
-function query(sql, values = [], timeout = 5000) {
+/**
+ * Rows of one statement, at most `limit` ms from now: waiting for a connection counts. A connection
+ * that does not answer is thrown away, and one that comes too late goes back unused.
+ */
+function query(sql, values = [], limit = LIMIT_MS) {
   return new Promise((resolve, reject) => {
-    pool.query({ sql, values, timeout }, (error, rows) => (error ? reject(error) : resolve(rows)));
+    const deadline = Date.now() + limit;
+    const late = setTimeout(() => reject(new Error('DATABASE_LATE')), limit);
+    const done = (error, rows) => {
+      clearTimeout(late);
+      if (error) reject(error);
+      else resolve(rows);
+    };
+    pool.getConnection((error, connection) => {
+      if (error) return done(error);
+      const timeout = deadline - Date.now();
+      if (timeout <= 0) return connection.release();
+      return connection.query({ sql, values, timeout }, (failure, rows) => {
+        connection.release();
+        done(failure, rows);
+      });
+    });
   });
 }
 
-/** Whether the database answers through the pool within `timeout` ms, waiting for its turn included. */
-function answers(timeout) {
-  return new Promise((resolve) => {
-    const late = setTimeout(resolve, timeout, false);
-    query('SELECT 1', [], timeout)
-      .then(() => resolve(true), () => resolve(false))
-      .finally(() => clearTimeout(late));
-  });
+/** Whether the database answers through the pool within `limit` ms. */
+function answers(limit) {
+  return query('SELECT 1', [], limit).then(() => true, () => false);
 }
 
 /** Ends every connection once it is idle. */
