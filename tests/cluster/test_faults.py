@@ -47,7 +47,7 @@ SESSIONS: list[Fault] = [
 ]
 WORKLOAD: list[Fault] = [
     Hang("workload", pods=1),
-    MemoryPressure("workload", size="40Mi"),
+    MemoryPressure("workload", size="200Mi"),
     SlowStart("workload", delay="100s"),
     HeapAtStart("workload"),
 ]
