@@ -97,10 +97,10 @@ class NodeLoss(Fault):
         leases = await ctx.kube.list("coordination.k8s.io/v1", "Lease", _LEASES)
         nodes = {n["metadata"]["name"]: n for n in await ctx.kube.list("v1", "Node")}
         spared = {n.name for n in ctx.cluster.control_planes}
-        stalest = max(
-            (each for each in leases if each["metadata"]["name"] in nodes.keys() - spared),
-            key=_age,
-        )
+        workers = [each for each in leases if each["metadata"]["name"] in nodes.keys() - spared]
+        if not workers:
+            return Achieved(False, {}, {}, "the cluster has no node that may be lost")
+        stalest = max(workers, key=_age)
         name = stalest["metadata"]["name"]
         lasts = float(stalest["spec"]["leaseDurationSeconds"])
         ready = _condition(nodes[name])
