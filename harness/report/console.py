@@ -76,6 +76,7 @@ class LiveTrials:
         self._trials: dict[str, _Shown] = {}
         self._titles: list[str] = []
         self._live: Live | None = None
+        self._by_outcome = True
 
     def __enter__(self) -> LiveTrials:
         return self
@@ -91,7 +92,11 @@ class LiveTrials:
     def chosen(
         self, variants: Mapping[str, Sequence[str]], left_out: Sequence[NotApplicable]
     ) -> None:
-        """Which scenarios will be run with an application, in which variants, and which not."""
+        """Which scenarios will be run with an application, in which variants, and which not.
+
+        From here on verdicts stand for themselves: nobody said what to expect of that application.
+        """
+        self._by_outcome = False
         self._print(Text("These scenarios apply:"))
         for slug, names in variants.items():
             self._print(Text(f"  {slug}: {', '.join(names)}"))
@@ -144,7 +149,9 @@ class LiveTrials:
             self._stop()
         text = Text("  ")
         text.append(f"{MARKS[result.verdict]} {result.verdict}", style=STYLES[result.verdict])
-        text.append(f"  {shown.variant}  {self._clock() - shown.begun:.0f} s  ({result.outcome})")
+        text.append(f"  {shown.variant}  {self._clock() - shown.begun:.0f} s")
+        if self._by_outcome:
+            text.append(f"  ({result.outcome})")
         text.append(f"\n    {result.deciding}", style="dim" if self.console.is_terminal else "")
         self._print(text)
 

@@ -109,6 +109,16 @@ def _scenarios(count: int) -> str:
     return "1 scenario" if count == 1 else f"{count} scenarios"
 
 
+def outcome_text(trial: Trial, judged_by: Judged) -> str:
+    """What is said beside a verdict: whose fault it is if it is inconclusive, else the outcome.
+
+    Nothing for a user's subject: nobody said what to expect of it.
+    """
+    if trial.blame:
+        return f"blame: {trial.blame}"
+    return trial.outcome if judged_by == "outcome" else ""
+
+
 def reason_text(trial: Trial) -> str:
     """The deciding reason; a survival is decided by all that held and by the exposure."""
     if trial.verdict != "survived":

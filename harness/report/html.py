@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.declare import Json
-from harness.report.describe import case_name, reason_text, seconds_text, timings
+from harness.report.describe import case_name, outcome_text, reason_text, seconds_text, timings
 from harness.report.evidence import evidence
 from harness.report.folder import Source, TrialSource
 from harness.report.model import Comparison, Trial
@@ -91,7 +91,12 @@ def _environment() -> Environment:
         facts=facts,
     )
     environment.globals.update(
-        marks=MARKS, case_name=case_name, reason_text=reason_text, load=load, timings=timings
+        marks=MARKS,
+        case_name=case_name,
+        outcome_text=outcome_text,
+        reason_text=reason_text,
+        load=load,
+        timings=timings,
     )
     return environment
 

@@ -64,18 +64,24 @@ def _case(trial: Trial, judged_by: Judged) -> ET.Element:
     wrong = trial.outcome != "as expected" if judged_by == "outcome" else trial.verdict == "failed"
     if trial.verdict == "inconclusive":
         kind = f"inconclusive: {trial.blame}" if trial.blame else "inconclusive"
-        ET.SubElement(case, "error", {"type": kind, "message": deciding}).text = _story(trial)
+        ET.SubElement(case, "error", {"type": kind, "message": deciding}).text = _story(
+            trial, judged_by
+        )
     elif wrong:
         kind = trial.outcome if judged_by == "outcome" else trial.verdict
-        ET.SubElement(case, "failure", {"type": kind, "message": deciding}).text = _story(trial)
-    ET.SubElement(case, "system-out").text = _story(trial)
+        ET.SubElement(case, "failure", {"type": kind, "message": deciding}).text = _story(
+            trial, judged_by
+        )
+    ET.SubElement(case, "system-out").text = _story(trial, judged_by)
     return case
 
 
-def _story(trial: Trial) -> str:
+def _story(trial: Trial, judged_by: Judged) -> str:
     """Verdict, reasons, objectives and what was shown, one a line."""
-    expected = f" (expected: {trial.expected})" if trial.expected else ""
-    lines = [f"{trial.verdict}, {trial.outcome}{expected}: {reason_text(trial)}"]
+    told = trial.verdict
+    if judged_by == "outcome":
+        told += f", {trial.outcome}" + (f" (expected: {trial.expected})" if trial.expected else "")
+    lines = [f"{told}: {reason_text(trial)}"]
     lines += [f"{o.state}: {o.what}: {o.reason}" for o in trial.objectives]
     lines += [f"{'shown' if s.seen else 'not shown'}: {s.what}" for s in trial.shows]
     lines += [f"reason: {reason}" for reason in trial.reasons]

@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from harness.report.describe import reason_text, seconds_text
+from harness.report.describe import outcome_text, reason_text, seconds_text
 from harness.report.folder import read_run
 from harness.report.model import Comparison, Report, Trial
 
@@ -72,30 +72,25 @@ def table(report: Report, width: int) -> Table:
         reason = Text(reason_text(trial))
         fields = _fields(trial, comparisons.get(trial.slug))
         verdict = Text(f"{MARKS[trial.verdict]} {trial.verdict}", style=STYLES[trial.verdict])
+        outcome = Text(outcome_text(trial, report.run.judged_by), style=_outcome_style(trial))
         if width < _MEDIUM:
             named = Text.assemble(trial.slug, "\n", (trial.variant, "bold"))
             named.append(f"  {seconds_text(trial.seconds)}", style="dim")
-            outcome = Text(f"\n{_outcome(trial)}", style=_outcome_style(trial))
-            made.add_row(named, Text.assemble(verdict, outcome), _joined(reason, fields))
+            made.add_row(named, _joined(verdict, outcome), _joined(reason, fields))
             continue
         row = [Text(trial.slug), Text(trial.variant), verdict]
-        row.append(Text(_outcome(trial), style=_outcome_style(trial)))
+        row.append(outcome)
         row += [reason, fields] if width >= _WIDE else [_joined(reason, fields)]
         made.add_row(*row, Text(seconds_text(trial.seconds)))
     return made
-
-
-def _outcome(trial: Trial) -> str:
-    # The verdict says inconclusive already; the outcome adds whose fault it is.
-    return f"blame: {trial.blame}" if trial.blame else trial.outcome
 
 
 def _outcome_style(trial: Trial) -> str:
     return "" if trial.outcome == "as expected" else "bold"
 
 
-def _joined(reason: Text, fields: Text) -> Text:
-    return Text.assemble(reason, "\n", fields) if fields.plain else reason
+def _joined(first: Text, second: Text) -> Text:
+    return Text.assemble(first, "\n", second) if second.plain else first
 
 
 def _fields(trial: Trial, comparison: Comparison | None) -> Text:

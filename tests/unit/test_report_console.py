@@ -193,3 +193,14 @@ def test_a_screenshot_of_no_size_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="is no size"):
         screenshot(tmp_path / "report.html", tmp_path / "a.png", size="big")
+
+
+def test_an_application_of_ones_own_is_told_its_verdict_and_no_outcome() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=False)
+    with LiveTrials(console) as live:
+        live.chosen({"slow": ["as-given"]}, [])
+        live.begin("3fa2", "A slow database", "as-given")
+        live.end("3fa2", End("failed", "wrong verdict"))
+    output: str = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "✗ failed  as-given" in output
+    assert "wrong" not in output

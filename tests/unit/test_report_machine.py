@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -14,6 +15,7 @@ from histories import FRAGILE, HARDENED, NOT_FELT, variant_of, write_run
 from harness.report import json_report, junit
 from harness.report.folder import read_run
 from harness.report.model import Report
+from harness.report.write import write_reports
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -104,3 +106,10 @@ def test_report_json_keeps_to_its_schema_and_reads_back(tmp_path: Path) -> None:
     del data["trials"][0]["deciding"]
     with pytest.raises(jsonschema.ValidationError, match="deciding"):
         jsonschema.validate(data, orjson.loads(json_report.schema()))
+
+
+def test_a_run_judged_by_verdict_says_nothing_of_outcomes(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", replace(FRAGILE, expect="survived"), by="verdict")
+    write_reports(folder)
+    for name in ("junit.xml", "report.html"):
+        assert "wrong verdict" not in (folder / name).read_text().partition("<script")[0], name
