@@ -78,7 +78,7 @@ def _case(trial: Trial, judged_by: Judged) -> ET.Element:
 
 def _story(trial: Trial, judged_by: Judged) -> str:
     """Verdict, reasons, objectives and what was shown, one a line."""
-    told = trial.verdict
+    told: str = trial.verdict
     if judged_by == "outcome":
         told += f", {trial.outcome}" + (f" (expected: {trial.expected})" if trial.expected else "")
     lines = [f"{told}: {reason_text(trial)}"]

@@ -1,0 +1,52 @@
+"""The container engine dies under a cluster: it is recognised, and the cluster made anew."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psutil
+import pytest
+
+from harness import paths
+from harness.cluster import condition, lifecycle
+from harness.cluster.api import Kube
+from harness.cluster.engine import ensure_engine, find_engine
+from harness.cluster.leases import cluster_lease
+from harness.cluster.supply import Supply
+
+
+def processes_of_ours() -> list[psutil.Process]:
+    """The private engine, its containerd and their shims: whose words name our state folder."""
+    ours = str(paths.engine())
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "name"])
+        if process.info["name"]
+        in ("dockerd", "containerd", "containerd-shim-runc-v2", "docker-proxy")
+        and any(word.startswith(ours) or f"={ours}" in word for word in process.info["cmdline"])
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_cluster_whose_engine_was_killed_is_made_anew() -> None:
+    if ensure_engine().kind != "private":
+        pytest.skip("this machine's own engine carries the clusters, and is not ours to kill")
+    before = await lifecycle.up()
+    # Nobody else may be in the middle of something.
+    async with cluster_lease(before.folder, exclusive=True, purpose="killing the engine") as lease:
+        dead = processes_of_ours()
+        assert "dockerd" in {process.name() for process in dead}
+        for process in dead:
+            process.kill()
+        await asyncio.to_thread(psutil.wait_procs, dead, 20)
+        assert find_engine() is None
+        seen = await condition.observe(before.name, None, ours_to_change=True)
+        assert seen is not None
+        assert (seen.state, seen.reason) == ("stopped", "the container engine does not run")
+
+        after = await lifecycle.up(lease=lease)
+    assert after.uid != before.uid, "made anew, and known to be another one"
+    async with Kube.connect(after.kubeconfig, after.context) as kube:
+        assert await kube.uid() == after.uid
+    # The registry that its nodes pull from is back as well, with what was in it.
+    assert "@sha256:" in (await Supply().own_images())["agent"]
