@@ -31,6 +31,11 @@ DECIDING = {
     "rwo-multi-attach": {"spec.strategy", "spec.template.spec.volumes"},
 }
 
+IN_EVERY_VARIANT = {
+    "oom-heap-preallocation": {"spec.progressDeadlineSeconds", f"{CONTAINER}.startupProbe"},
+}
+"""Fields that components set beside those, and all of them alike."""
+
 
 def objects_of(subject: SubjectFile) -> list[dict[str, Any]]:
     found = []
@@ -126,6 +131,8 @@ def test_variants_set_only_the_fields_of_their_row(slug: str) -> None:
         p.parent for p in (paths.data("scenarios") / slug).glob("*/kustomization.yaml")
     )
     assert {"fragile", "hardened"} <= {v.name for v in variants}
+    alike = IN_EVERY_VARIANT.get(slug, set())
+    values: dict[str, list[Any]] = {field: [] for field in alike}
     for variant in variants:
         component = yaml.safe_load((variant / "kustomization.yaml").read_text())
         assert component["kind"] == "Component"
@@ -133,7 +140,14 @@ def test_variants_set_only_the_fields_of_their_row(slug: str) -> None:
             body = yaml.safe_load(patch["patch"])
             target = patch["target"]
             assert (target["kind"], target["name"]) == (body["kind"], body["metadata"]["name"])
-            assert set(leaves(body)) <= DECIDING[slug]
+            assert set(leaves(body)) <= DECIDING[slug] | alike
+            spec = body["spec"]
+            for field in alike:
+                template = field.startswith(CONTAINER)
+                where = spec["template"]["spec"]["containers"][0] if template else spec
+                values[field].append(where[field.rpartition(".")[2]])
+    for field, found in values.items():
+        assert found == found[:1] * len(variants), f"{field} differs between variants"
 
 
 def test_both_variants_of_the_stuck_volume_claim_the_same() -> None:
