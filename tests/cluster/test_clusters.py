@@ -37,7 +37,9 @@ NAME = f"t{os.getpid()}"
 # A server of one fixed answer with what a plain Debian image has.
 SERVE = (
     "use IO::Socket::INET; my $s = IO::Socket::INET->new(Listen => 50, LocalPort => 8080, "
-    "ReuseAddr => 1) or die; while (my $c = $s->accept) { sysread($c, my $b, 4096); "
+    "ReuseAddr => 1) or die; while (my $c = $s->accept) { "
+    # The whole request: closing with a part of it unread resets the connection.
+    "my $r = ''; while ($r !~ /\\r\\n\\r\\n/) { sysread($c, my $b, 4096) or last; $r .= $b } "
     'print $c "HTTP/1.0 200 OK\\r\\nContent-Length: 3\\r\\n\\r\\nhi\\n"; close $c }'
 )
 FETCH = 'exec 3<>"/dev/tcp/$0/8080"; printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; tail -n 1 <&3'
