@@ -7,6 +7,7 @@ it. Images, clusters and registries are not this module's business.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ from harness.steps import Step, step, tail
 _FROM_TRIXIE = ("docker.io", "docker-cli", "docker-buildx", "containerd")
 _PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "iptables")
 _START_SECONDS = 60.0
+_ORPHANS_S = 20.0
 # A unix socket's path holds 107 characters; containerd's debug socket has the longest name.
 _SOCKET_LIMIT = 107
 # Two engines of ours on one machine would rewrite each other's firewall chains, so the one that
@@ -282,9 +284,41 @@ def _clear_stale() -> None:
         return
     (base / "docker.pid").unlink(missing_ok=True)
     (base / "docker.sock").unlink(missing_ok=True)
-    processes = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
-    if not any(_runs_from(pid, base / "exec") for pid in processes):
+    _end_orphans(base / "data/containers")
+    if not any(_runs_from(pid, base / "exec") for pid in _pids()):
         shutil.rmtree(base / "exec", ignore_errors=True)
+
+
+def _end_orphans(containers: Path) -> None:
+    """End what containers of a killed engine left running, `containers` being its records of them.
+
+    The next engine counts them as dead and gives their addresses away, while they still answer.
+    """
+    ids = [path.name for path in containers.iterdir()] if containers.is_dir() else []
+    deadline = time.monotonic() + _ORPHANS_S
+    while orphans := [pid for pid in _pids() if any(each in _cgroups(pid) for each in ids)]:
+        if time.monotonic() > deadline:
+            raise HostError(
+                f"processes of a killed container engine do not end: {orphans}",
+                remedy="end them by hand, or restart the machine",
+            )
+        for pid in orphans:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.2)
+
+
+def _pids() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _cgroups(pid: int) -> str:
+    """The control groups of a process, by which its container is known; empty once it is gone."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return "" if state == "Z" else Path(f"/proc/{pid}/cgroup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _start(engine: Engine, running: Step) -> None:

@@ -10,7 +10,7 @@ import pytest
 from harness import paths
 from harness.cluster import condition, lifecycle
 from harness.cluster.api import Kube
-from harness.cluster.engine import ensure_engine, find_engine
+from harness.cluster.engine import Engine, ensure_engine, find_engine
 from harness.cluster.leases import cluster_lease
 from harness.cluster.supply import Supply
 
@@ -27,6 +27,12 @@ def processes_of_ours() -> list[psutil.Process]:
     ]
 
 
+def inits(engine: Engine) -> list[int]:
+    """The first process of every container that runs, as this machine counts them."""
+    found = engine.docker("ps", "--quiet", "--no-trunc").split()
+    return [int(engine.docker("inspect", "--format", "{{.State.Pid}}", each)) for each in found]
+
+
 @pytest.mark.asyncio
 async def test_a_cluster_whose_engine_was_killed_is_made_anew() -> None:
     if ensure_engine().kind != "private":
@@ -34,6 +40,8 @@ async def test_a_cluster_whose_engine_was_killed_is_made_anew() -> None:
     before = await lifecycle.up()
     # Nobody else may be in the middle of something.
     async with cluster_lease(before.folder, exclusive=True, purpose="killing the engine") as lease:
+        orphans = [psutil.Process(pid) for pid in inits(ensure_engine())]
+        assert orphans
         dead = processes_of_ours()
         assert "dockerd" in {process.name() for process in dead}
         for process in dead:
@@ -46,6 +54,8 @@ async def test_a_cluster_whose_engine_was_killed_is_made_anew() -> None:
 
         after = await lifecycle.up(lease=lease)
     assert after.uid != before.uid, "made anew, and known to be another one"
+    left = [process for process in orphans if process.is_running()]
+    assert not left, "what ran in the old engine's containers would share addresses with the new"
     async with Kube.connect(after.kubeconfig, after.context) as kube:
         assert await kube.uid() == after.uid
     # The registry that its nodes pull from is back as well, with what was in it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -125,3 +126,25 @@ def test_a_state_folder_too_deep_for_sockets_is_named(
     install(paths.engine())
     with pytest.raises(HostError, match="too long"):
         engine.ensure_engine()
+
+
+def test_what_a_killed_engine_left_running_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "containers" / "0a1b2c").mkdir(parents=True)
+    orphan, other = (subprocess.Popen(["sleep", "60"]) for _ in range(2))
+    groups = {orphan.pid: "4:memory:/docker/0a1b2c/init.scope", other.pid: "4:memory:/docker/ffff"}
+    real = engine._cgroups
+    # Alive or not is real, only the group is made up.
+    monkeypatch.setattr(engine, "_cgroups", lambda pid: real(pid) and groups.get(pid, ""))
+    try:
+        engine._end_orphans(tmp_path / "containers")
+        assert orphan.wait(5) == -signal.SIGKILL
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_machine_without_containers_has_no_orphans(tmp_path: Path) -> None:
+    engine._end_orphans(tmp_path / "containers")
