@@ -16,13 +16,17 @@ TTL_S = 30.0
 """What is not renewed within this time ends by itself; each measurement renews it."""
 
 _FOLDER = "/run/resilience-harness"
+# Both scripts reach the unit in files: systemd-run expands what looks like a variable in the words
+# that it is given, and a heal whose `${1//-/_}` is gone would heal every pod of the node.
 _START = r"""
 set -e
-mkdir -p "$1"; file="$1/$2"; echo "$3" > "$file"
+mkdir -p "$1"; file="$1/$2"; echo "$3" > "$file"; echo "$4" > "$file.heal"; echo "$5" > "$file.loop"
 # A unit of its own, so that it outlives whoever started it.
-systemd-run --quiet --collect --unit="harness-$2" bash -c '
-  while [ -e "$1" ] && [ "$(date +%s)" -lt "$(cat "$1" 2>/dev/null || echo 0)" ]; do sleep 0.5; done
-  rm -f "$1"; eval "$2"' bash "$file" "$4"
+systemd-run --quiet --collect --unit="harness-$2" bash "$file.loop" "$file"
+"""
+_LOOP = r"""
+while [ -e "$1" ] && [ "$(date +%s)" -lt "$(cat "$1" 2>/dev/null || echo 0)" ]; do sleep 0.5; done
+rm -f "$1"; . "$1.heal"; rm -f "$1.heal" "$1.loop"
 """
 # Renamed into place: the loop must never read a file that is being written.
 _RENEW = '[ -e "$1" ] && echo "$2" > "$1.new" && mv "$1.new" "$1"'
@@ -31,7 +35,7 @@ _STOP = 'rm -f "$1"; eval "$2"'
 
 async def start(nodes: NodeCommands, node: str, name: str, heal: str) -> None:
     """From now on `heal`, a shell command, is run once `TTL_S` have passed without `renew`."""
-    words = ["bash", "-c", _START, "bash", _FOLDER, _safe(name), _until(), heal]
+    words = ["bash", "-c", _START, "bash", _FOLDER, _safe(name), _until(), heal, _LOOP]
     (await nodes.run(node, words)).require()
 
 
