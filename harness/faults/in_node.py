@@ -15,7 +15,9 @@ from harness.cluster.nodes import NodeCommands
 TTL_S = 30.0
 """What is not renewed within this time ends by itself; each measurement renews it."""
 
-_FOLDER = "/run/resilience-harness"
+FOLDER = "/run/resilience-harness"
+"""In a node: whatever waits there to end has its files here."""
+
 # Both scripts reach the unit in files: systemd-run expands what looks like a variable in the words
 # that it is given, and a heal whose `${1//-/_}` is gone would heal every pod of the node.
 _START = r"""
@@ -35,19 +37,19 @@ _STOP = 'rm -f "$1"; eval "$2"'
 
 async def start(nodes: NodeCommands, node: str, name: str, heal: str) -> None:
     """From now on `heal`, a shell command, is run once `TTL_S` have passed without `renew`."""
-    words = ["bash", "-c", _START, "bash", _FOLDER, _safe(name), _until(), heal, _LOOP]
+    words = ["bash", "-c", _START, "bash", FOLDER, _safe(name), _until(), heal, _LOOP]
     (await nodes.run(node, words)).require()
 
 
 async def renew(nodes: NodeCommands, node: str, name: str) -> bool:
     """Another `TTL_S`; False if it has ended already."""
-    words = ["bash", "-c", _RENEW, "bash", f"{_FOLDER}/{_safe(name)}", _until()]
+    words = ["bash", "-c", _RENEW, "bash", f"{FOLDER}/{_safe(name)}", _until()]
     return (await nodes.run(node, words)).code == 0
 
 
 async def stop(nodes: NodeCommands, node: str, name: str, heal: str) -> None:
     """End it now and heal; nothing happens where nothing is left."""
-    words = ["bash", "-c", _STOP, "bash", f"{_FOLDER}/{_safe(name)}", heal]
+    words = ["bash", "-c", _STOP, "bash", f"{FOLDER}/{_safe(name)}", heal]
     (await nodes.run(node, words)).require()
 
 

@@ -18,8 +18,7 @@ scenario = Scenario(
         "fragile": Expect(
             "failed",
             shows=[
-                # Not also Unhealthy: a kubelet sends 25 events of a pod, then one in five minutes,
-                # and on a busy machine the pods' start has used them up. A kill says it, too.
+                shows.event("Unhealthy", on="workload", message="Liveness probe failed"),
                 shows.event("Killing", on="workload", message="failed liveness probe"),
                 shows.restarts("workload", every_replica=True),
                 shows.ready("workload", equals=0, within="90s"),

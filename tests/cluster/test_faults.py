@@ -27,6 +27,7 @@ from harness.faults import (
     SlowDependency,
     SlowStart,
     agent_pod,
+    in_node,
     proxied,
 )
 from harness.faults.base import Fault
@@ -88,6 +89,26 @@ async def test_every_fault_on_a_workload(deploy: Any, inject: Inject) -> None:
     app: App = await deploy("checkout", variant="oom-heap-preallocation/hardened", scale=5)
     for fault in WORKLOAD:
         await cycle(app, inject, fault)
+
+
+async def test_healing_one_pod_lets_no_other_go_on(deploy: Any, inject: Inject) -> None:
+    app: App = await deploy("checkout", variant="deadlock-without-liveness/fragile", scale=5)
+    stage = app.stage
+    async with inject(Hang("workload", pods=2)) as injected:
+        await injected.until_felt()
+        record = next(r for r in stage.ground.ledger.open_records if r.kind == "hang")
+        await undo_of(record)(record, stage.ground.world)
+        loops = f"ls {in_node.FOLDER} | grep -c 'hang-{record.data['uid']}'"
+
+        async def ended() -> bool:
+            words = ["bash", "-c", loops]
+            return (await stage.ground.nodes.run(record.data["node"], words)).text == "0"
+
+        # What waits in the node heals once more when it sees that it is over.
+        await eventually(ended, within=10.0, what="what waited in the node is gone")
+        await eventually(
+            lambda: injected.achieved["silent_pods"] == 1, within=15.0, what="one pod goes on"
+        )
 
 
 async def test_toxics_end_by_themselves_when_nobody_renews_them(
