@@ -427,6 +427,10 @@ class History:
         """Records of observed changes of one kind, in order: `verb`, `object`, `t`."""
         return (r for r in self.records if r["type"] == "object" and r["kind"] == kind)
 
+    def samples(self, name: str) -> Iterator[Json]:
+        """Records of what was sampled under one name, in order; docs/history.md lists the names."""
+        return (r for r in self.records if r["type"] == "sample" and r["name"] == name)
+
     def recovered_at(self, role: str = "workload") -> int | None:
         """When, after healing, the role was fully ready and requests succeeded again.
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from harness.cluster.api import Kube
+from harness.cluster.kubelet import FailedProbes, WorkingSet, failed_probes, working_sets
 from harness.cluster.logs import CrashLog, CrashLogs, crash_logs
-from harness.cluster.memory import WorkingSet, working_sets
 from harness.cluster.scope import background
 from harness.cluster.store import Store
 from harness.cluster.watch import Blindness, Change, Watcher, WatchSpec
@@ -39,6 +40,37 @@ _CLUSTER = (("v1", "Node"), ("storage.k8s.io/v1", "VolumeAttachment"))
 _SYNC_S = 60.0
 _SAMPLE_S = 5.0
 _LOGS_S = 5.0
+
+
+class ProbeCounts:
+    """Writes a `sample` for each kubelet's count of failed probes that has grown."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._counts: dict[tuple[str, str, str], int] = {}
+        self._asked: dict[str, int] = {}
+
+    def take(self, node: str, counts: Sequence[FailedProbes], asked: int) -> None:
+        """A node's reading, asked for at this monotonic nanosecond.
+
+        `since` in the record is when the reading before it was asked for: what was counted lies
+        between the two. None for a node's first reading.
+        """
+        for each in counts:
+            which = (each.pod_uid, each.container, each.probe)
+            if each.value == self._counts.get(which):
+                continue
+            self._counts[which] = each.value
+            self._writer.append(
+                "sample",
+                name=f"failed_{each.probe}_probes",
+                pod=each.pod,
+                pod_uid=each.pod_uid,
+                container=each.container,
+                value=each.value,
+                since=self._asked.get(node),
+            )
+        self._asked[node] = asked
 
 
 class Observer:
@@ -72,7 +104,8 @@ class Observer:
                 await asyncio.wait_for(self._crash_logs.settled(), _LOGS_S)
 
     async def _sample(self, namespaces: frozenset[str]) -> None:
-        """Memory of the subject's containers, as often as kubelets renew it."""
+        """What kubelets count of the subject's containers, as often as they renew it."""
+        probes = ProbeCounts(self._writer)
         while True:
             nodes = [node["metadata"]["name"] for node in self.store.all("Node")]
             for each in await working_sets(self.kube, nodes, namespaces):
@@ -84,6 +117,9 @@ class Observer:
                     value=each.value,
                     limit=self._memory_limit(each),
                 )
+            asked = time.monotonic_ns()
+            for node, counts in (await failed_probes(self.kube, nodes, namespaces)).items():
+                probes.take(node, counts, asked)
             await asyncio.sleep(_SAMPLE_S)
 
     def _memory_limit(self, of: WorkingSet) -> int | None:

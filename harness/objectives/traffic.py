@@ -14,6 +14,7 @@ from harness.declare import Declared, Exposure, Facts, Finding, Scope, register
 from harness.errors import UsageError
 from harness.history import SECOND, History, Window
 from harness.objectives.bounds import bound_seconds, check_bound
+from harness.requests import Requests
 from harness.units import seconds
 
 During = Literal["fault", "recovered", "all"]
@@ -41,6 +42,32 @@ def _not_there(history: History, during: During, role: str) -> Finding:
     if during == "recovered" and history.over and recover is not None:
         return Finding("broken", f"{role} did not recover while it was watched", recover.end)
     return Finding("open", f"{during}: not there yet")
+
+
+def _requests(history: History, during: During, role: str) -> tuple[Requests, int] | Finding:
+    """The requests of a stretch, each with its outcome, and its end; or why they are not there."""
+    window = window_of(history, during, role)
+    if window is None:
+        return _not_there(history, during, role)
+    requests = history.requests.between(window.begin, window.end)
+    if window.end is None or not requests.settled:
+        return Finding("open", f"{during}: {len(requests)} requests so far")
+    if not requests.scheduled:
+        return Finding("open", f"{during}: no request was intended in it")
+    return requests, window.end
+
+
+def _control_requests(history: History) -> tuple[Requests, int] | Finding:
+    """The requests of the control run and its end; or why they are not there."""
+    window = history.phase("control")
+    if window is None or window.end is None:
+        return Finding("open", "the control run has not ended")
+    requests = history.requests.between(window.begin, window.end)
+    if not requests.settled:
+        return Finding("open", f"{requests.pending} requests of the control run in flight")
+    if not requests.scheduled:
+        return Finding("broken", "no request in the control run", window.end)
+    return requests, window.end
 
 
 def _percent(share: float) -> str:
@@ -84,31 +111,25 @@ class Availability(Declared):
 
     def judge(self, history: History) -> Finding:
         """Decided when every request of the stretch has its outcome."""
-        window = window_of(history, self.during, self.role)
-        if window is None:
-            return _not_there(history, self.during, self.role)
-        requests = history.requests.between(window.begin, window.end)
-        if not window.closed or not requests.settled:
-            return Finding("open", f"{self.during}: {len(requests)} requests so far")
-        if not requests.scheduled:
-            return Finding("open", f"{self.during}: no request was intended in it")
+        known = _requests(history, self.during, self.role)
+        if isinstance(known, Finding):
+            return known
+        requests, end = known
         got = requests.availability()
         text = f"availability {got:.2%} of {requests.scheduled} requests ({self.during})"
         if got >= self.at_least:
-            return Finding("met", text, window.end)
-        return Finding("broken", f"{text}, asked {_percent(self.at_least)}", window.end)
+            return Finding("met", text, end)
+        return Finding("broken", f"{text}, asked {_percent(self.at_least)}", end)
 
     def control(self, history: History) -> Finding:
         """The same share asked of the control phase."""
-        window = history.phase("control")
-        if window is None or not window.closed:
-            return Finding("open", "the control run has not ended")
-        requests = history.requests.between(window.begin, window.end)
-        if not requests.settled:
-            return Finding("open", f"{requests.pending} requests of the control run in flight")
-        got = requests.availability() if requests.scheduled else 0.0
+        known = _control_requests(history)
+        if isinstance(known, Finding):
+            return known
+        requests, end = known
+        got = requests.availability()
         state: Literal["met", "broken"] = "met" if got >= self.at_least else "broken"
-        return Finding(state, f"availability {got:.2%} in the control run", window.end)
+        return Finding(state, f"availability {got:.2%} in the control run", end)
 
     def exposure(self, facts: Facts) -> Exposure | None:
         """The time that a failing readiness probe needs to take a pod out of service."""
@@ -146,33 +167,20 @@ class Latency(Declared):
 
     def judge(self, history: History) -> Finding:
         """Decided when every request of the stretch has its outcome."""
-        window = window_of(history, self.during, self.role)
-        if window is None:
-            return _not_there(history, self.during, self.role)
-        requests = history.requests.between(window.begin, window.end)
-        if not window.closed or not requests.settled:
-            return Finding("open", f"{self.during}: {len(requests)} requests so far")
-        if not len(requests):
-            return Finding("open", f"{self.during}: no request was intended in it")
-        return self._compare(requests.percentile(self.percentile), window.end)
+        known = _requests(history, self.during, self.role)
+        return known if isinstance(known, Finding) else self._compare(*known)
 
     def control(self, history: History) -> Finding:
         """The same bound asked of the control phase."""
-        window = history.phase("control")
-        if window is None or not window.closed:
-            return Finding("open", "the control run has not ended")
-        requests = history.requests.between(window.begin, window.end)
-        if not requests.settled:
-            return Finding("open", f"{requests.pending} requests of the control run in flight")
-        if not len(requests):
-            return Finding("broken", "no request in the control run", window.end)
-        return self._compare(requests.percentile(self.percentile), window.end)
+        known = _control_requests(history)
+        return known if isinstance(known, Finding) else self._compare(*known)
 
     def exposure(self, facts: Facts) -> Exposure | None:
         """Latency needs no probe to act: no exposure of its own."""
         return None
 
-    def _compare(self, got: float, at: int | None) -> Finding:
+    def _compare(self, requests: Requests, at: int) -> Finding:
+        got = requests.percentile(self.percentile)
         if math.isnan(got):
             return Finding("broken", f"no request was answered ({self.during})", at)
         text = f"p{self.percentile:g} {got:.3f} s ({self.during})"

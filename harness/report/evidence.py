@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from harness.declare import Json
 from harness.history import SECOND, Event, History, Measurement
+from harness.objectives.shows.events import Probe
 from harness.report.timeline import T, thin
 
 MAX_ROWS = 120
@@ -111,7 +113,7 @@ def evidence(history: History, zero: int, faults: Sequence[str]) -> Evidence:
     shown = sorted(_cap(others, MAX_ROWS, "events", left_out), key=lambda r: r.first_s)
     return Evidence(
         events=shown,
-        probes=_cap(probes, MAX_ROWS, "probe results", left_out),
+        probes=_cap([*probes, *_counted(history, zero)], MAX_ROWS, "probe results", left_out),
         logs=_cap(_logs(history, zero), MAX_LOGS, "logs", left_out),
         audit=_cap(_audit(history, zero, left_out), MAX_ROWS, "audit records", left_out),
         measurements=_cap(
@@ -146,6 +148,29 @@ def group_events(events: Sequence[Event], zero: int) -> list[EventRow]:
         else:
             row.last_s, row.count = at, max(row.count + 1, e.count)
     return sorted(rows.values(), key=lambda r: r.first_s)
+
+
+def _counted(history: History, zero: int) -> list[EventRow]:
+    """Failed probes as kubelets counted them: a row for each container, since events run out."""
+    rows: dict[tuple[str, ...], EventRow] = {}
+    for probe in get_args(Probe):
+        for r in history.samples(f"failed_{probe}_probes"):
+            at = _at(r["t"], zero)
+            row = rows.setdefault(
+                (probe, r["pod_uid"], r["container"]),
+                EventRow(
+                    at,
+                    at,
+                    0,
+                    True,
+                    "counted",
+                    f"Pod/{r['pod']}",
+                    f"failed {probe} probes of container {r['container']}",
+                    "kubelet /metrics/probes",
+                ),
+            )
+            row.last_s, row.count = at, r["value"]
+    return list(rows.values())
 
 
 def group_measurements(

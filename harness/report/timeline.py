@@ -112,7 +112,7 @@ def restarts(history: History, role: str, begin: int, end: int, zero: int) -> li
 
 def memory(history: History, end: int, zero: int) -> Json | None:
     """Memory per container where it was sampled: bytes by interval, and the limit."""
-    samples = [r for r in history.records if r["type"] == "sample" and r["name"] == "memory_bytes"]
+    samples = list(history.samples("memory_bytes"))
     if not samples:
         return None
     width = interval_s((end - samples[0]["t"]) / SECOND) * SECOND

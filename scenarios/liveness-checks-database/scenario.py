@@ -18,7 +18,7 @@ scenario = Scenario(
         "fragile": Expect(
             "failed",
             shows=[
-                shows.event("Unhealthy", on="workload", message="Liveness probe failed"),
+                shows.probe_failed("workload", "liveness"),
                 shows.event("Killing", on="workload", message="failed liveness probe"),
                 shows.restarts("workload", every_replica=True),
                 shows.ready("workload", equals=0, within="90s"),

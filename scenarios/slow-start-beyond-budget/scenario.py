@@ -19,7 +19,7 @@ scenario = Scenario(
         "hardened": Expect(
             "failed",
             shows=[
-                shows.event("Unhealthy", on="workload", message="Startup probe failed"),
+                shows.probe_failed("workload", "startup"),
                 shows.event("Killing", on="workload", message="failed startup probe"),
                 shows.restarts("workload", at_least=1),
             ],

@@ -19,7 +19,7 @@ scenario = Scenario(
         "fragile": Expect(
             "failed",
             shows=[
-                shows.event("Unhealthy", on="workload", message="Liveness probe failed"),
+                shows.probe_failed("workload", "liveness"),
                 shows.event("Killing", on="workload", message="failed liveness probe"),
                 shows.restarts("workload", at_least=2),
                 shows.waiting("workload", reason="CrashLoopBackOff"),

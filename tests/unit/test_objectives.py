@@ -270,6 +270,7 @@ ALL: list[Objective] = [
 ]
 SEEN: list[Observable] = [
     shows.event("Unhealthy", on="workload"),
+    shows.probe_failed("workload", "liveness"),
     shows.restarts("workload", every_replica=True),
     shows.restarts("workload", at_least=3),
     shows.ready("workload", equals=0, within="15s"),
@@ -310,6 +311,12 @@ def wild(seed: int) -> Tale:
                 tale.event(t, name, "Unhealthy")
         if rng.random() < 0.5:
             tale.pod(rng.uniform(40, 55), name, restarts=count)
+        for reading in range(20, 60, 5):
+            if draws.random() < 0.1:
+                since = at(reading - 5)
+                kind = "failed_liveness_probes"
+                of = {"pod": name, "pod_uid": f"uid-{name}"}
+                tale.add(reading, "sample", name=kind, value=1, since=since, **of)
     return tale
 
 

@@ -8,6 +8,7 @@ import pytest
 from histories import FRAGILE, HARDENED, LONG, NOT_FELT, Story, variant_of, write_trial
 
 from harness.declare import Json
+from harness.history import SECOND
 from harness.report.evidence import evidence
 from harness.report.folder import TrialSource, read_trial
 from harness.report.timeline import MAX_INTERVALS, interval_s, quantity_of, thin, timeline
@@ -98,6 +99,17 @@ def test_repeated_events_are_one_row_with_their_count(tmp_path: Path) -> None:
     assert first.last_s - first.first_s == pytest.approx(40.1, abs=0.1)
     assert {row.reason for row in found.events} >= {"BackOff", "Started"}
     assert [m.felt for m in found.measurements] == [False, True, False]
+
+
+def test_failed_probes_that_a_kubelet_counted_are_told_beside_the_events(tmp_path: Path) -> None:
+    source = trial(tmp_path, FRAGILE)
+    of = {"name": "failed_liveness_probes", "pod": "a", "pod_uid": "u", "container": "api"}
+    for second, count in ((30, 2), (35, 5)):
+        t = source.zero + second * SECOND
+        source.history.add({"t": t, "type": "sample", "value": count, "since": t - SECOND, **of})
+    row = evidence(source.history, source.zero, []).probes[-1]
+    assert (row.first_s, row.last_s, row.count) == (30, 35, 5)
+    assert (row.object, row.message) == ("Pod/a", "failed liveness probes of container api")
 
 
 def test_audit_stands_at_the_api_servers_time_not_at_its_reading(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from judged import Tale, at, calm
 
-from harness.declare import Sighting
+from harness.declare import Observable, Sighting
+from harness.errors import UsageError
 from harness.objectives import shows
 
 UNHEALTHY = "Liveness probe failed: context deadline exceeded"
@@ -42,6 +43,51 @@ def test_event_on_the_workload_itself_counts() -> None:
     tale = calm()
     tale.event(25, "checkout-api", "ScalingReplicaSet", kind="Deployment")
     assert seen_at(shows.event("ScalingReplicaSet").seen(tale.until())) == at(25)
+
+
+def count(tale: Tale, t: float, value: int, since: float | None, *, pod: str = "a") -> None:
+    name = "failed_liveness_probes"
+    earlier = None if since is None else at(since)
+    tale.add(t, "sample", name=name, pod=pod, pod_uid=f"uid-{pod}", value=value, since=earlier)
+
+
+def test_a_failed_probe_is_shown_by_its_event() -> None:
+    tale = calm()
+    tale.event(24, "a", "Unhealthy", "Readiness probe failed: timeout")
+    tale.event(27, "a", "Unhealthy", UNHEALTHY)
+    count(tale, 30, 1, 25)
+    assert seen_at(shows.probe_failed("workload", "liveness").seen(tale.until())) == at(27)
+
+
+def test_a_failed_probe_is_shown_by_the_kubelets_count_when_events_ran_out() -> None:
+    tale = calm()
+    count(tale, 30, 4, 25)
+    count(tale, 35, 5, 30)
+    got = shows.probe_failed("workload", "liveness").seen(tale.until())
+    assert got == Sighting(at(30), "4 failed liveness probes of a counted 10 s after injection")
+    assert shows.probe_failed("workload", "startup").seen(tale.until()) is None
+
+
+@pytest.mark.parametrize(
+    ("t", "since", "pod"),
+    [
+        pytest.param(24, 19, "a", id="may have failed before injection"),
+        pytest.param(24, None, "a", id="the node's first reading"),
+        pytest.param(63, 61, "a", id="while the subject was taken away"),
+        pytest.param(30, 25, "elsewhere", id="of another role"),
+    ],
+)
+def test_a_count_that_the_fault_did_not_raise_shows_nothing(
+    t: float, since: float | None, pod: str
+) -> None:
+    tale = calm()
+    count(tale, t, 3, since, pod=pod)
+    assert shows.probe_failed("workload", "liveness").seen(tale.until()) is None
+
+
+def test_an_unknown_probe_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"no probe is called 'health'"):
+        shows.probe_failed("workload", "health")  # type: ignore[arg-type]
 
 
 def test_restart_of_every_replica_is_seen_with_the_last_of_them() -> None:
@@ -122,7 +168,7 @@ def removal() -> Tale:
         shows.restarts("workload"),
     ],
 )
-def test_what_we_do_ourselves_at_removal_shows_nothing(wanted: shows.Ready) -> None:
+def test_what_we_do_ourselves_at_removal_shows_nothing(wanted: Observable) -> None:
     assert wanted.seen(removal().until()) is None
 
 
@@ -136,7 +182,7 @@ def test_what_we_do_ourselves_at_removal_shows_nothing(wanted: shows.Ready) -> N
         shows.waiting("workload", reason="x"),
     ],
 )
-def test_nothing_is_seen_before_the_fault(wanted: shows.Ready) -> None:
+def test_nothing_is_seen_before_the_fault(wanted: Observable) -> None:
     tale = calm()
     tale.event(15, "a", "Unhealthy")
     tale.pod(15, "a", ready=False, restarts=1, last=killed(15), waiting="x")

@@ -1,0 +1,37 @@
+"""What a variant must show to have failed, or survived, for the stated reason.
+
+Each class answers with the first place in the history where it was seen. An event's absence is
+never evidence, so nothing here asks that something was *not* seen.
+"""
+
+from __future__ import annotations
+
+from harness.objectives.shows.events import Condition, Event, ProbeFailed
+from harness.objectives.shows.places import AttachedElsewhere, Stranded
+from harness.objectives.shows.pods import QosClass, Ready, Restarts, Stuck, Terminated, Waiting
+
+attached_elsewhere = AttachedElsewhere
+condition = Condition
+event = Event
+probe_failed = ProbeFailed
+qos = QosClass
+ready = Ready
+restarts = Restarts
+stranded = Stranded
+stuck = Stuck
+terminated = Terminated
+waiting = Waiting
+
+__all__ = [
+    "attached_elsewhere",
+    "condition",
+    "event",
+    "probe_failed",
+    "qos",
+    "ready",
+    "restarts",
+    "stranded",
+    "stuck",
+    "terminated",
+    "waiting",
+]

@@ -1,0 +1,108 @@
+"""What Kubernetes told: events, probes that failed, conditions of workloads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from harness.declare import Sighting, register
+from harness.errors import UsageError
+from harness.history import History, Window
+from harness.objectives.shows.sign import Sign, after
+
+Probe = Literal["liveness", "readiness", "startup"]
+
+
+@register("shows", "event")
+@dataclass(frozen=True)
+class Event(Sign):
+    """A Kubernetes Event with this reason on the role, its message containing `message`."""
+
+    reason: str
+    on: str = field(default="workload", kw_only=True)
+    message: str = field(default="", kw_only=True)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        text = f"event {self.reason} on {self.on}"
+        return f"{text} ({self.message})" if self.message else text
+
+    def seen_in(self, window: Window, history: History) -> Sighting | None:
+        """The first matching event since injection."""
+        for e in history.events_on(
+            self.on, reason=self.reason, message=self.message, window=window
+        ):
+            return Sighting(e.t, f"{e.reason} on {e.name} {after(history, e.t)}: {e.message}")
+        return None
+
+
+@register("shows", "probe-failed")
+@dataclass(frozen=True)
+class ProbeFailed(Sign):
+    """A probe (`liveness`, `readiness`, `startup`) of the role's pods failed.
+
+    Seen by an `Unhealthy` event or by the kubelet's own count, whichever comes first: of a pod that
+    had a hard start, the events may have run out (25, then one in five minutes).
+    """
+
+    on: str
+    probe: Probe
+
+    def __post_init__(self) -> None:
+        if self.probe not in get_args(Probe):
+            raise UsageError(
+                f"no probe is called {self.probe!r}",
+                remedy=f"choose one of {', '.join(get_args(Probe))}",
+            )
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"a failed {self.probe} probe of {self.on}"
+
+    def seen_in(self, window: Window, history: History) -> Sighting | None:
+        """The first failure since injection."""
+        message = f"{self.probe.capitalize()} probe failed"
+        told = Event("Unhealthy", on=self.on, message=message).seen_in(window, history)
+        counted = self._counted(window, history)
+        return min((s for s in (told, counted) if s), key=lambda s: s.at, default=None)
+
+    def _counted(self, window: Window, history: History) -> Sighting | None:
+        pods = {pod.uid for pod in history.pods_of(self.on)}
+        for r in history.samples(f"failed_{self.probe}_probes"):
+            # Grown since a reading that was taken after injection, too: not by what was before.
+            grown = r["since"] is not None and r["since"] >= window.begin
+            if grown and window.holds(r["t"]) and r["pod_uid"] in pods:
+                text = f"{r['value']} failed {self.probe} probes of {r['pod']} counted"
+                return Sighting(r["t"], f"{text} {after(history, r['t'])}")
+        return None
+
+
+@register("shows", "condition")
+@dataclass(frozen=True)
+class Condition(Sign):
+    """A condition of the role's workload has this reason, such as `ProgressDeadlineExceeded`."""
+
+    on: str
+    type: str = field(kw_only=True)
+    reason: str = field(kw_only=True)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"{self.on} has condition {self.type} because of {self.reason}"
+
+    def seen_in(self, window: Window, history: History) -> Sighting | None:
+        """The first such state since injection."""
+        facts = history.facts.role(self.on)
+        for record in history.records:
+            if record["type"] != "object" or not window.holds(record["t"]):
+                continue
+            obj = record["object"]
+            meta = obj["metadata"]
+            name = f"{record['kind']}/{meta.get('name')}"
+            if name not in facts.workloads or meta.get("namespace") != facts.namespace:
+                continue
+            for each in obj.get("status", {}).get("conditions", []):
+                if each.get("type") == self.type and each.get("reason") == self.reason:
+                    when = after(history, record["t"])
+                    return Sighting(record["t"], f"{name} {when}: {each.get('message', '')}")
+        return None

@@ -1,0 +1,208 @@
+"""What happened to the pods of a role."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness.declare import Sighting, register
+from harness.history import SECOND, History, PodState, Window
+from harness.objectives.shows.sign import Sign, after, until_heal
+from harness.units import seconds
+
+
+@register("shows", "restarts")
+@dataclass(frozen=True)
+class Restarts(Sign):
+    """Container restarts of a role: `at_least` of them, or one of every replica."""
+
+    on: str
+    at_least: int = field(default=1, kw_only=True)
+    every_replica: bool = field(default=False, kw_only=True)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        if self.every_replica:
+            return f"a restart of every replica of {self.on}"
+        return f"at least {self.at_least} restarts of {self.on}"
+
+    def seen_in(self, window: Window, history: History) -> Sighting | None:
+        """The restart that completed what was asked."""
+        found = history.restarts(self.on, window)
+        replicas = history.facts.role(self.on).replicas
+        pods: set[str] = set()
+        for number, restart in enumerate(found, start=1):
+            pods.add(restart.pod_uid)
+            done = len(pods) >= replicas if self.every_replica else number >= self.at_least
+            if done:
+                text = f"{number} restarts on {len(pods)} of {replicas} replicas"
+                return Sighting(restart.t, f"{text} {after(history, restart.t)}")
+        return None
+
+
+@register("shows", "ready")
+@dataclass(frozen=True)
+class Ready(Sign):
+    """The number of ready pods of a role equals `equals`, `within` this long of injection.
+
+    `within` is shortened by the trial's scale, like the probes that it follows from.
+    """
+
+    on: str
+    equals: int = field(default=0, kw_only=True)
+    within: str = field(default="90s", kw_only=True)
+
+    def __post_init__(self) -> None:
+        seconds(self.within)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"ready = {self.equals} of {self.on} within {self.within}"
+
+    def seen_in(self, window: Window, history: History) -> Sighting | None:
+        """The first moment with that many ready pods."""
+        until = window.begin + int(seconds(self.within) / history.facts.scale * SECOND)
+        for t, count in history.ready_series(self.on):
+            if window.holds(t) and t <= until and count == self.equals:
+                return Sighting(t, f"ready {count} {after(history, t)}")
+        return None
+
+
+@register("shows", "terminated")
+@dataclass(frozen=True)
+class Terminated(Sign):
+    """A container of the role ended with this reason and exit code (None: any)."""
+
+    on: str
+    reason: str | None = field(default=None, kw_only=True)
+    exit_code: int | None = field(default=None, kw_only=True)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        parts = [self.reason or "", f"exit {self.exit_code}" if self.exit_code is not None else ""]
+        return f"a container of {self.on} terminated: {', '.join(p for p in parts if p)}"
+
+    def seen_in(self, window: Window, history: History) -> Sighting | None:
+        """The first such ending since injection."""
+        found: list[tuple[int, str]] = []
+        for pod in history.pods_of(self.on):
+            before: set[str] = set()
+            for state in pod.states:
+                endings = self._endings(state)
+                # What had ended before the fault is still told by every later state of the pod.
+                new = endings.keys() - before
+                before |= endings.keys()
+                if new and window.holds(state.t):
+                    found.append((state.t, f"{pod.name}/{endings[min(new)]}"))
+                    break
+        if not found:
+            return None
+        t, what = min(found)
+        return Sighting(t, f"{what} {after(history, t)}")
+
+    def _endings(self, state: PodState) -> dict[str, str]:
+        """The endings that match, by what tells one from another, with the container's name."""
+        out: dict[str, str] = {}
+        for name, container in state.containers.items():
+            for ended in (container.terminated, container.last_terminated):
+                if ended is None or self.reason not in (None, ended.get("reason")):
+                    continue
+                if self.exit_code in (None, ended.get("exitCode")):
+                    which = ended.get("containerID") or ended.get("finishedAt")
+                    out[f"{name} {which}"] = name
+        return out
+
+
+@register("shows", "waiting")
+@dataclass(frozen=True)
+class Waiting(Sign):
+    """A container of the role waits for this reason (`CrashLoopBackOff`, `ContainerCreating`)."""
+
+    on: str
+    reason: str = field(kw_only=True)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"a container of {self.on} in {self.reason}"
+
+    def seen_in(self, window: Window, history: History) -> Sighting | None:
+        """The first pod state since injection that waits for the reason."""
+        found = [
+            (state.t, f"{pod.name}/{name}")
+            for pod in history.pods_of(self.on)
+            for state in pod.states
+            for name, container in state.containers.items()
+            if window.holds(state.t) and container.waiting == self.reason
+        ]
+        if not found:
+            return None
+        t, what = min(found)
+        return Sighting(t, f"{what} {after(history, t)}")
+
+
+@register("shows", "stuck")
+@dataclass(frozen=True)
+class Stuck(Sign):
+    """A pod of the role stays Running, not ready and not restarted for a time: only a human helps.
+
+    `during` is shortened by the trial's scale, like the probes that would have acted in it.
+    """
+
+    on: str
+    during: str = field(default="60s", kw_only=True)
+
+    def __post_init__(self) -> None:
+        seconds(self.during)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"a pod of {self.on} Running, not ready and not restarted for {self.during}"
+
+    def seen_in(self, window: Window, history: History) -> Sighting | None:
+        """The moment at which a pod had been stuck for that long."""
+        until = until_heal(history)
+        length = int(seconds(self.during) / history.facts.scale * SECOND)
+        found: list[tuple[int, str]] = []
+        for pod in history.pods_of(self.on):
+            since: int | None = None
+            restarts = 0
+            for state in [s for s in pod.states if window.begin <= s.t < until]:
+                stuck = state.phase == "Running" and not (state.ready or state.gone)
+                if since is not None and (not stuck or state.restarts != restarts):
+                    if state.t - since >= length:
+                        break
+                    since = None
+                if stuck and since is None:
+                    since, restarts = state.t, state.restarts
+            if since is not None and until - since >= length:
+                found.append((since + length, pod.name))
+        if not found:
+            return None
+        t, name = min(found)
+        return Sighting(t, f"{name} stuck for {self.during} {after(history, t)}")
+
+
+@register("shows", "qos")
+@dataclass(frozen=True)
+class QosClass(Sign):
+    """Every pod of the role that was started since injection has this `status.qosClass`."""
+
+    on: str
+    equals: str = field(default="Guaranteed", kw_only=True)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"QoS class {self.equals} of {self.on}"
+
+    def seen_in(self, window: Window, history: History) -> Sighting | None:
+        """The first pod, if no pod of the role has another class."""
+        mine = {pod.uid: pod.name for pod in history.pods_of(self.on)}
+        found: list[tuple[int, str, str]] = []
+        for record in history.objects("Pod"):
+            uid = record["object"]["metadata"].get("uid", "")
+            qos = record["object"].get("status", {}).get("qosClass")
+            if uid in mine and qos and window.holds(record["t"]):
+                found.append((record["t"], mine[uid], qos))
+        if not found or any(qos != self.equals for _, _, qos in found):
+            return None
+        t, name, qos = found[0]
+        return Sighting(t, f"{name} is {qos}")

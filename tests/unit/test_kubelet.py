@@ -1,0 +1,66 @@
+"""Reading what a kubelet counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from harness.cluster.kubelet import FailedProbes, WorkingSet, parse_memory, parse_probes
+from harness.history import History, Writer
+from harness.observer import ProbeCounts
+
+# As kubelet v1.36 writes it, shortened.
+MEMORY = """\
+# HELP container_cpu_usage_seconds_total [STABLE] Cumulative cpu time consumed by the container
+# TYPE container_cpu_usage_seconds_total counter
+container_cpu_usage_seconds_total{container="api",namespace="shop",pod="api-1"} 4.2 1795376898000
+# HELP container_memory_working_set_bytes [STABLE] Current working set of the container in bytes
+# TYPE container_memory_working_set_bytes gauge
+container_memory_working_set_bytes{container="api",namespace="shop",pod="api-1"} 47316992 17
+container_memory_working_set_bytes{container="db",namespace="data",pod="db-0"} 1048576 1795376898000
+# HELP node_memory_working_set_bytes [STABLE] Current working set of the node in bytes
+# TYPE node_memory_working_set_bytes gauge
+node_memory_working_set_bytes 9.5e+08 1795376898000
+"""
+PROBES = """\
+# HELP prober_probe_total [BETA] Cumulative number of a probe for a container by result.
+# TYPE prober_probe_total counter
+prober_probe_total{probe_type="Liveness",result="failed",@} 3
+prober_probe_total{probe_type="Liveness",result="successful",@} 6
+prober_probe_total{probe_type="Readiness",result="failed",@} 12
+""".replace("@", 'container="api",namespace="shop",pod="api-1",pod_uid="5c7e"')
+
+
+def test_working_sets_are_those_of_containers_only() -> None:
+    assert parse_memory(MEMORY) == [
+        WorkingSet(namespace="shop", pod="api-1", container="api", value=47316992),
+        WorkingSet(namespace="data", pod="db-0", container="db", value=1048576),
+    ]
+
+
+def test_failed_probes_are_told_by_container_and_kind() -> None:
+    assert parse_probes(PROBES) == [
+        FailedProbes(
+            namespace="shop", pod="api-1", pod_uid="5c7e", container="api", probe=probe, value=value
+        )
+        for probe, value in (("liveness", 3), ("readiness", 12))
+    ]
+
+
+def test_a_count_is_written_when_it_has_grown(tmp_path: Path) -> None:
+    history = History()
+    counts = ProbeCounts(Writer(tmp_path, history))
+    failed = replace(parse_probes(PROBES)[0], value=1)
+    counts.take("n1", [failed], 10)
+    counts.take("n1", [failed], 20)
+    counts.take("n2", [replace(failed, pod_uid="77aa")], 25)
+    counts.take("n1", [replace(failed, value=3)], 30)
+    told = [
+        (r["pod_uid"], r["value"], r["since"]) for r in history.samples("failed_liveness_probes")
+    ]
+    assert told == [("5c7e", 1, None), ("77aa", 1, None), ("5c7e", 3, 20)]
+
+
+def test_a_kubelet_without_containers_has_none() -> None:
+    assert parse_memory("") == []
+    assert parse_probes("") == []
