@@ -1,9 +1,8 @@
 """Child processes that end with the coroutine that waits for them.
 
-For commands that may be cancelled (Ctrl-C, a timeout, a trial that ends) and for output that is
-read line by line while it is written. Each child leads a process group of its own, so a Ctrl-C at
-the terminal reaches the harness alone, which then decides. Short blocking commands go through
-`harness.cluster.process`.
+For commands that may be cancelled (Ctrl-C, a timeout, a trial that ends). Each child leads a
+process group of its own, so a Ctrl-C at the terminal reaches the harness alone, which then decides.
+Short blocking commands go through `harness.cluster.process`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,6 @@ from pathlib import Path
 from harness.cluster.process import CommandError
 
 _GRACE_SECONDS = 5.0
-# An audit record with a body may be long: etcd's limit of one object is 1.5 MiB.
-_LINE_LIMIT = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,47 +76,12 @@ async def run(
 
 
 @asynccontextmanager
-async def lines(
-    argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None
-) -> AsyncIterator[AsyncIterator[str]]:
-    """Standard output line by line while the body runs; the child is ended on leaving.
-
-    Its standard input stays open until then and carries nothing. The iterator ends with the
-    child's output; raises `CommandError` if the child failed by itself.
-    """
-    words = tuple(str(word) for word in argv)
-    async with _child(words, env=env, stdin=True, limit=_LINE_LIMIT) as process:
-
-        async def read() -> AsyncGenerator[str, None]:
-            stdout, stderr = process.stdout, process.stderr
-            if stdout is None or stderr is None:
-                raise AssertionError("the child was started without pipes")
-            errors = asyncio.create_task(stderr.read())
-            try:
-                async for line in stdout:
-                    yield line.decode(errors="replace").rstrip("\n")
-                code = await process.wait()
-                if code != 0:
-                    told = (await errors).decode(errors="replace")
-                    raise CommandError(words, code, told, remedy="see what it names")
-            finally:
-                errors.cancel()
-
-        reader = read()
-        try:
-            yield reader
-        finally:
-            await reader.aclose()
-
-
-@asynccontextmanager
 async def _child(
     words: tuple[str, ...],
     *,
     env: Mapping[str, str] | None,
     stdin: bool,
-    pass_fds: Sequence[int] = (),
-    limit: int = 2**16,
+    pass_fds: Sequence[int],
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     try:
         process = await asyncio.create_subprocess_exec(
@@ -130,7 +92,6 @@ async def _child(
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
             pass_fds=pass_fds,
-            limit=limit,
         )
     except FileNotFoundError as error:
         raise CommandError(words, 127, "not found", remedy=f"install {words[0]}") from error

@@ -7,24 +7,21 @@ leaves nothing that runs), and are removed with it on leaving.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
-
-import aiohttp
 
 from harness.cluster.api import ApiError, Kube, Obj
 from harness.cluster.children import Completed
 from harness.cluster.clusters import Cluster
-from harness.cluster.nodes import bounded, tied_to_stdin
-from harness.errors import ClusterError, WaitTimeout
+from harness.cluster.nodes import bounded
+from harness.errors import WaitTimeout
 
 NAMESPACE = "harness-nodes"
 _LIFETIME_SECONDS = 4 * 3600
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 _MARGIN_SECONDS = 10.0
-_STDOUT, _ERROR = 1, 3
 # Everything but the cgroup and user namespaces: what a shell on the node would be in.
 _ENTER = ("nsenter", "--target=1", "--mount", "--uts", "--ipc", "--net", "--pid", "--")
 
@@ -74,25 +71,6 @@ class PodNodes:
             stdout=done.stdout.encode(),
             stderr=done.stderr.encode(),
         )
-
-    @asynccontextmanager
-    async def lines(self, node: str, argv: Sequence[str]) -> AsyncIterator[AsyncIterator[str]]:
-        pod = await self._pod(node)
-        words = [*_ENTER, *tied_to_stdin(argv)]
-        streams = [("stdin", "true"), ("stdout", "true")]
-        wire = self._kube.wire
-        async with wire.session.ws_connect(
-            f"{wire.server}/api/v1/namespaces/{self._namespace}/pods/{pod}/exec",
-            params=[*(("command", word) for word in words), *streams],
-            protocols=("v5.channel.k8s.io", "v4.channel.k8s.io"),
-            max_msg_size=0,
-            **wire.extra,
-        ) as socket:
-            reader = _lines(socket)
-            try:
-                yield reader
-            finally:
-                await reader.aclose()
 
     async def _pod(self, node: str) -> str:
         async with self._starting:
@@ -162,22 +140,3 @@ def _pod(node: str, image: str) -> Obj:
             "containers": [container],
         },
     }
-
-
-async def _lines(socket: aiohttp.ClientWebSocketResponse) -> AsyncGenerator[str, None]:
-    rest = b""
-    async for message in socket:
-        if message.type is not aiohttp.WSMsgType.BINARY or len(message.data) < 2:
-            continue
-        channel, data = message.data[0], message.data[1:]
-        if channel == _STDOUT:
-            *whole, rest = (rest + data).split(b"\n")
-            for line in whole:
-                yield line.decode(errors="replace")
-        elif channel == _ERROR and b'"Success"' not in data:
-            raise ClusterError(
-                f"the streamed command failed: {data.decode(errors='replace')}",
-                remedy="see whether the node is well and has that program",
-            )
-    if rest:
-        yield rest.decode(errors="replace")

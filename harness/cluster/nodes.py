@@ -7,7 +7,7 @@ by a privileged pod (`harness.cluster.node_pods`). What is run there is the call
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 from harness.cluster import children
@@ -16,11 +16,6 @@ from harness.cluster.clusters import Cluster
 from harness.cluster.engine import Engine
 from harness.errors import ClusterError
 
-# The engine's client dying does not end what it started in the container. So a command that is
-# awaited ends by itself (`timeout`), and one that is streamed ends when its standard input does.
-_UNTIL_STDIN_ENDS = (
-    'exec 3<&0; "$@" </dev/null & child=$!; { cat <&3; kill $child; } >/dev/null 2>&1 & wait $child'
-)
 _MARGIN_SECONDS = 10.0
 
 
@@ -34,21 +29,11 @@ class NodeCommands(Protocol):
         124 (137 if it had to be forced). A non-zero code is returned: `.require()` raises on it."""
         ...
 
-    def lines(
-        self, node: str, argv: Sequence[str]
-    ) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        """Standard output line by line while the body runs; the command ends on leaving."""
-        ...
-
 
 def bounded(argv: Sequence[str], timeout: float) -> list[str]:
-    """`argv` such that it ends by itself, whatever becomes of the one who started it."""
+    """`argv` such that it ends by itself: the engine's client dying does not end what it started
+    in the container."""
     return ["timeout", "--kill-after=2", f"{timeout:g}", *argv]
-
-
-def tied_to_stdin(argv: Sequence[str]) -> list[str]:
-    """`argv` such that it ends when its standard input is closed."""
-    return ["bash", "-c", _UNTIL_STDIN_ENDS, "bash", *argv]
 
 
 class ContainerNodes:
@@ -67,12 +52,6 @@ class ContainerNodes:
             stdin=stdin,
             timeout=timeout + _MARGIN_SECONDS,
         )
-
-    @asynccontextmanager
-    async def lines(self, node: str, argv: Sequence[str]) -> AsyncIterator[AsyncIterator[str]]:
-        words = ["docker", "exec", "--interactive", node, *tied_to_stdin(argv)]
-        async with children.lines(words, env=self._engine.env) as output:
-            yield output
 
 
 @asynccontextmanager

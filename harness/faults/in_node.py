@@ -32,7 +32,12 @@ rm -f "$1"; . "$1.heal"; rm -f "$1.heal" "$1.loop"
 """
 # Renamed into place: the loop must never read a file that is being written.
 _RENEW = '[ -e "$1" ] && echo "$2" > "$1.new" && mv "$1.new" "$1"'
-_STOP = 'rm -f "$1"; eval "$2"'
+# The loop goes, too: one that still sleeps would take a file of the same name for its own.
+_STOP = r"""
+rm -f "$1/$2"; eval "$3"; healed=$?
+systemctl stop "harness-$2" 2>/dev/null; rm -f "$1/$2".*
+exit $healed
+"""
 
 
 async def start(nodes: NodeCommands, node: str, name: str, heal: str) -> None:
@@ -49,7 +54,7 @@ async def renew(nodes: NodeCommands, node: str, name: str) -> bool:
 
 async def stop(nodes: NodeCommands, node: str, name: str, heal: str) -> None:
     """End it now and heal; nothing happens where nothing is left."""
-    words = ["bash", "-c", _STOP, "bash", f"{FOLDER}/{_safe(name)}", heal]
+    words = ["bash", "-c", _STOP, "bash", FOLDER, _safe(name), heal]
     (await nodes.run(node, words)).require()
 
 

@@ -98,17 +98,34 @@ async def test_healing_one_pod_lets_no_other_go_on(deploy: Any, inject: Inject) 
         await injected.until_felt()
         record = next(r for r in stage.ground.ledger.open_records if r.kind == "hang")
         await undo_of(record)(record, stage.ground.world)
-        loops = f"ls {in_node.FOLDER} | grep -c 'hang-{record.data['uid']}'"
-
-        async def ended() -> bool:
-            words = ["bash", "-c", loops]
-            return (await stage.ground.nodes.run(record.data["node"], words)).text == "0"
-
-        # What waits in the node heals once more when it sees that it is over.
-        await eventually(ended, within=10.0, what="what waited in the node is gone")
+        waiting = f"ls {in_node.FOLDER} | grep -c 'hang-{record.data['uid']}'"
+        words = ["bash", "-c", waiting]
+        assert (await stage.ground.nodes.run(record.data["node"], words)).text == "0"
         await eventually(
             lambda: injected.achieved["silent_pods"] == 1, within=15.0, what="one pod goes on"
         )
+
+
+async def test_what_waits_in_a_node_ends_at_its_stop_so_that_another_may_begin(
+    deploy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_node, "TTL_S", 2.0)
+    app: App = await deploy("payment", scale=5)
+    ground = app.stage.ground
+    nodes, node = ground.nodes, ground.cluster.nodes[0].name
+    healed = f"{in_node.FOLDER}/healed"
+    for _ in range(2):
+        await in_node.start(nodes, node, "again", f"echo >> {healed}")
+        assert await in_node.renew(nodes, node, "again")
+        await in_node.stop(nodes, node, "again", f"echo >> {healed}")
+        assert not await in_node.renew(nodes, node, "again")
+    await in_node.start(nodes, node, "again", f"echo >> {healed}")
+
+    async def thrice() -> bool:
+        return (await nodes.run(node, ["cat", healed])).stdout == b"\n" * 3
+
+    await eventually(thrice, within=10.0, what="the last one, not stopped, has healed by itself")
+    await nodes.run(node, ["rm", healed])
 
 
 async def test_toxics_end_by_themselves_when_nobody_renews_them(

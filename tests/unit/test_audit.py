@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +26,6 @@ class ThisHost:
         )
         out, err = await process.communicate()
         return Completed(argv=tuple(argv), code=process.returncode or 0, stdout=out, stderr=err)
-
-    def lines(
-        self, node: str, argv: Sequence[str]
-    ) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        raise NotImplementedError
 
 
 def line(name: str, *, namespace: str = "ns", at: str = "1", **more: Any) -> str:

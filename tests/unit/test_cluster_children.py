@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
 
 from harness.cluster import children
-from harness.cluster.nodes import bounded, tied_to_stdin
+from harness.cluster.eventually import eventually
+from harness.cluster.nodes import bounded
 from harness.cluster.process import CommandError
 
 pytestmark = pytest.mark.asyncio
 
-# Prints its pid, starts a child of its own, and pays no attention to SIGTERM.
+# Tells its pid in a file, starts a child of its own, and pays no attention to SIGTERM.
 STUBBORN = (
-    "import os, signal, subprocess, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-    "subprocess.Popen(['sleep', '1000']); print(os.getpid(), flush=True); time.sleep(1000)"
+    "import os, signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    "subprocess.Popen(['sleep', '1000']); "
+    "print(os.getpid(), file=open(sys.argv[1], 'w'), flush=True); time.sleep(1000)"
 )
 
 
@@ -56,44 +58,25 @@ async def test_a_timeout_ends_the_child() -> None:
 
 
 async def test_cancelling_ends_even_a_stubborn_child_with_its_children(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(children, "_GRACE_SECONDS", 0.2)
-    async with children.lines([sys.executable, "-c", STUBBORN]) as output:
-        pid = int(await anext(output))
-        (below,) = psutil.Process(pid).children()
+    told = tmp_path / "pid"
+    running = asyncio.create_task(children.run([sys.executable, "-c", STUBBORN, told]))
+
+    async def started() -> bool:
+        return told.exists() and told.read_text().endswith("\n")
+
+    await eventually(started, within=20, what="the child has told its process id")
+    pid = int(told.read_text())
+    (below,) = psutil.Process(pid).children()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
     await gone(pid)
     await gone(below.pid)
-
-
-async def test_lines_come_while_the_child_runs() -> None:
-    async with children.lines(["sh", "-c", "echo one; echo two; sleep 1000"]) as output:
-        assert [await anext(output), await anext(output)] == ["one", "two"]
-
-
-async def test_lines_of_a_failing_child_raise_with_its_words() -> None:
-    async with children.lines(["sh", "-c", "echo one; echo broken >&2; exit 4"]) as output:
-        assert await anext(output) == "one"
-        with pytest.raises(CommandError, match="broken"):
-            await anext(output)
 
 
 async def test_a_bounded_command_ends_by_itself() -> None:
     done = await children.run(bounded(["sleep", "1000"], 0.1))
     assert done.code == 124
-
-
-async def test_a_command_tied_to_stdin_ends_with_it() -> None:
-    words = tied_to_stdin(["sh", "-c", "echo $$; exec sleep 1000"])
-    process = await asyncio.create_subprocess_exec(
-        *words, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    pid = int(await process.stdout.readline())
-    assert psutil.pid_exists(pid)
-    process.stdin.close()
-    await gone(pid)
-    with suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
