@@ -131,7 +131,7 @@ def applicable(
     missing = [r for r in required_roles(scenario) if r not in subject.roles]
     if missing:
         file = f"{subject.directory.name}/harness.toml"
-        why = f"needs role {', '.join(missing)}, which {file} binds not"
+        why = f"needs role {', '.join(missing)}, which {file} does not bind"
         return NotApplicable(scenario.slug, scenario.title, why)
     for fault in faults_of(scenario) if objects is not None else ():
         support = fault.target_support(subject.role(fault.target), objects or ())

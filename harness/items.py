@@ -7,6 +7,7 @@ inconclusive trial is an error and a wrong outcome a failure, in JUnit too.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,16 +30,15 @@ class ScenarioFile(pytest.File):
 
         try:
             found = catalog.load_scenario(self.path.parent)
-            subject = self.config.getoption("--harness-subject")
-            if subject:
-                from harness.run import Options, select
-
-                chosen, left_out = select([found], Options(subject=Path(subject)))
-                if left_out:
+            own = sessions.subject(self.config)
+            if own is not None:
+                subject, objects = own
+                if catalog.applicable(found, subject, objects) is not None:
                     # Not collected rather than skipped: nothing that could have run is hidden,
                     # and `harness list --subject` tells why.
                     return
-                found = chosen[0][0]
+                theirs = catalog.for_subject(found.scenario, subject)
+                found = replace(found, scenario=theirs)
         except HarnessError as error:
             raise self.CollectError(str(error)) from error
         for variant in found.scenario.variants:

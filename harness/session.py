@@ -6,6 +6,7 @@ controller decided.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import signal
 import threading
@@ -18,6 +19,8 @@ import pytest
 
 if TYPE_CHECKING:
     from harness.cluster.clusters import Cluster
+    from harness.manifest.objects import Object
+    from harness.manifest.subject_file import SubjectFile
 
 SHAPES = ("single", "workers", "ha")
 """Cluster shapes, each serving what those before it serve."""
@@ -28,6 +31,7 @@ STORY = pytest.StashKey[Callable[[], str]]()
 
 _FOLDER = pytest.StashKey[Path]()
 _SEED = pytest.StashKey[int]()
+_SUBJECT = pytest.StashKey["tuple[SubjectFile, list[Object]]"]()
 
 
 def run_folder(config: pytest.Config) -> Path:
@@ -63,6 +67,23 @@ def seed(config: pytest.Config) -> int:
         else:
             config.stash[_SEED] = given if given is not None else secrets.randbelow(2**31)
     return config.stash[_SEED]
+
+
+def subject(config: pytest.Config) -> tuple[SubjectFile, list[Object]] | None:
+    """A user's own application with its objects, read once; None: the sample subjects.
+
+    Raises HarnessError for what is wrong with it.
+    """
+    given = config.getoption("--harness-subject")
+    if not given:
+        return None
+    if _SUBJECT not in config.stash:
+        from harness.cluster.reading import as_given
+        from harness.manifest.subject_file import load_subject
+
+        file = load_subject(Path(given))
+        config.stash[_SUBJECT] = (file, asyncio.run(as_given(file)))
+    return config.stash[_SUBJECT]
 
 
 def tell_worker(config: pytest.Config, workerinput: dict[str, Any]) -> None:

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from harness.cluster.reading import has_kustomization, read
 from harness.cluster.supply import KUBERNETES_VERSION
-from harness.commands.manifests import has_kustomization, read
 from harness.commands.running import err, out, run
 from harness.errors import ManifestError, UsageError
 from harness.manifest.images import ImageName, images

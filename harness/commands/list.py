@@ -9,13 +9,11 @@ import typer
 from rich.table import Table
 
 from harness import catalog
-from harness.cluster.supply import KUBERNETES_VERSION
-from harness.commands.manifests import read
+from harness.cluster.reading import as_given
 from harness.commands.run import SUBJECT_HELP
 from harness.commands.running import out
 from harness.commands.running import run as until_done
 from harness.manifest.subject_file import SubjectFile, load_subject
-from harness.manifest.validate import check
 
 
 def list(
@@ -42,11 +40,10 @@ def _all() -> Table:
 
 def _fitting(subject: SubjectFile) -> Table:
     """Decided as a run decides it: by the roles, then by what the faults can do to the objects."""
-    made = until_done(read(subject.subject.manifests))
-    check(made.objects, version=KUBERNETES_VERSION, sources=made.sources, roles=subject.roles)
+    objects = until_done(as_given(subject))
     table = _table("scenario", "applies")
     for found in catalog.discover():
-        left_out = catalog.applicable(found, subject, made.objects)
+        left_out = catalog.applicable(found, subject, objects)
         variants = ", ".join(catalog.for_subject(found.scenario, subject).variants)
         table.add_row(found.slug, f"no: {left_out.why}" if left_out else f"yes: {variants}")
     return table

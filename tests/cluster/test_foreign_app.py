@@ -23,7 +23,7 @@ SLUG = "liveness-checks-database"
 DO_NOT_APPLY = {
     "liveness-hits-main-endpoint": "Service/spring-mariadb:3306 speaks mysql",
     "oom-heap-preallocation": "no release of Deployment/spring-shop is named",
-    "rwo-multi-attach": "needs role worker, which shop/harness.toml binds not",
+    "rwo-multi-attach": "needs role worker, which shop/harness.toml does not bind",
     "slow-start-without-startup-probe": "delays the start of Deployment/spring-shop",
 }
 

@@ -70,20 +70,30 @@ def test_a_declaration_that_proves_nothing_is_a_collection_error(inner: Any) -> 
 
 
 def test_with_a_subject_only_what_applies_is_collected(inner: Any) -> None:
-    shop = inner.pytester.mkdir("shop")
-    (shop / "deploy").mkdir()
-    (shop / "harness.toml").write_text(
-        '[subject]\nmanifests = "deploy/"\n[roles]\nentry = "Service/shop:80"\n'
-    )
+    """By its roles (no worker) and by what faults can do to it (no pool of PostgreSQL)."""
+    shop = Path(__file__).parents[1] / "foreign" / "shop"
     scenarios = str(paths.data("scenarios"))
-    result = inner.run(scenarios, "--harness-subject=shop", "--collect-only", "-q")
-    result.stdout.fnmatch_lines(["*no tests collected*"])
+    result = inner.run(scenarios, f"--harness-subject={shop}", "--collect-only", "-q")
+    collected = {line.rpartition("::")[2] for line in result.outlines if "::" in line}
+    assert collected == {
+        f"{slug}[{variant}]"
+        for slug in ("deadlock-without-liveness", "liveness-checks-database")
+        for variant in ("as-given", "fragile")
+    }
+
+
+def test_a_subject_with_a_wrong_field_is_a_collection_error(inner: Any) -> None:
+    shop = inner.pytester.mkdir("shop")
     (shop / "harness.toml").write_text(
-        '[subject]\nmanifests = "deploy/"\n[roles]\nentry = "Service/shop:80"\n'
-        'workload = "Deployment/shop"\ndatabase = "Service/db:5432"\n'
+        '[subject]\nmanifests = "web.yaml"\n[roles]\nentry = "Service/web:80"\n'
     )
-    result = inner.run(scenarios, "--harness-subject=shop", "--collect-only", "-q")
-    result.stdout.fnmatch_lines(["*::liveness-checks-database?as-given?"])
+    (shop / "web.yaml").write_text(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {prots: [{port: 80}]}\n"
+    )
+    scenario = str(paths.data("scenarios") / "liveness-checks-database")
+    result = inner.run(scenario, "--harness-subject=shop", "--collect-only")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*prots*", "*remedy: *"])
 
 
 # -- how a trial's end becomes a test's ---------------------------------------------------------

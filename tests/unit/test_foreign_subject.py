@@ -17,8 +17,8 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import build
+from harness.cluster.reading import read
 from harness.cluster.supply import Supply
-from harness.commands.manifests import read
 from harness.errors import HarnessError, ManifestError
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import load_subject
@@ -68,7 +68,7 @@ def test_which_scenarios_apply_and_why_others_do_not() -> None:
     words = " ".join(invoke("list", "--subject", str(SHOP)).split())
     assert "liveness-checks-database yes: as-given, fragile" in words
     assert "deadlock-without-liveness yes: as-given, fragile" in words
-    assert "rwo-multi-attach no: needs role worker, which shop/harness.toml binds not" in words
+    assert "rwo-multi-attach no: needs role worker, which shop/harness.toml does not bind" in words
     assert "Service/spring-mariadb:3306 speaks mysql; only postgres is known here" in words
     assert "nothing is known that delays the start of Deployment/spring-shop" in words
     assert "no release of Deployment/spring-shop is named" in words

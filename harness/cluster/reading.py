@@ -1,4 +1,4 @@
-"""Reading an application's manifests for commands that need no cluster."""
+"""Reading an application's manifests where no cluster is needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.cluster.render import Rendered, render
-from harness.cluster.supply import Supply
+from harness.cluster.supply import KUBERNETES_VERSION, Supply
+from harness.manifest.objects import Object
+from harness.manifest.subject_file import SubjectFile
+from harness.manifest.validate import check
 from harness.manifest.variants import KUSTOMIZATION_FILES
 
 
@@ -18,6 +21,13 @@ async def read(paths: Sequence[Path]) -> Rendered:
         present = shutil.which("kubectl")
         kubectl = Path(present) if present else await Supply().kubectl()
     return await render(paths, kubectl=kubectl)
+
+
+async def as_given(subject: SubjectFile) -> list[Object]:
+    """A subject's objects without any variant, checked. Raises ManifestError for what is wrong."""
+    made = await read(subject.subject.manifests)
+    check(made.objects, version=KUBERNETES_VERSION, sources=made.sources, roles=subject.roles)
+    return made.objects
 
 
 def has_kustomization(path: Path) -> bool:
