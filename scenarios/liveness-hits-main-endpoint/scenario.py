@@ -18,6 +18,7 @@ scenario = Scenario(
         "fragile": Expect(
             "failed",
             shows=[
+                shows.probe_failed("workload", "liveness"),
                 shows.event("Unhealthy", on="workload", message="context deadline exceeded"),
                 shows.event("Killing", on="workload", message="failed liveness probe"),
                 shows.restarts("workload", every_replica=True),
