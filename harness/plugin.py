@@ -7,6 +7,7 @@ what a session decides for all its tests in `harness.session`, the hooks offered
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -148,6 +149,7 @@ def pytest_pycollect_makeitem() -> Generator[None, Any, Any]:
     for item in made if isinstance(made, list) else [made]:
         if (
             isinstance(item, pytest.Function)
+            and inspect.iscoroutinefunction(item.function)
             and sessions.ASYNC & set(item.fixturenames)
             and item.get_closest_marker("anyio") is None
         ):

@@ -132,6 +132,19 @@ def test_marks_that_cannot_be_meant(inner: Any, mark: str, message: str) -> None
     result.stderr.fnmatch_lines([message, "*remedy: *"])
 
 
+def test_an_ordinary_test_with_a_load_of_its_own_is_left_alone(inner: Any) -> None:
+    inner.test_file(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("load", [1, 2])
+        def test_it(load):
+            assert load
+        """
+    )
+    inner.run("test_inner.py").assert_outcomes(passed=2, warnings=0)
+
+
 def test_a_shape_too_small_for_a_test_is_refused(inner: Any) -> None:
     inner.test_file(
         'import pytest\n@pytest.mark.harness("workers")\ndef test_it(cluster):\n    pass\n'
