@@ -1,4 +1,4 @@
-"""Whether a subject is up: its workloads, and if not, in which words; and its entry.
+"""How a subject comes up: in which order, whether it is up, and if not, in which words.
 
 The workloads are judged from a store of watched objects and from the history of what was seen of
 them, the entry by asking it.
@@ -7,7 +7,8 @@ them, the entry by asking it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from harness.cluster.eventually import eventually
@@ -15,11 +16,47 @@ from harness.cluster.store import Store
 from harness.errors import WaitTimeout
 from harness.history import SECOND, History, PodTrack
 from harness.manifest.exposure import liveness_round
-from harness.manifest.objects import Object
+from harness.manifest.objects import Object, Ref, pods_of_role, ref_of
 from harness.manifest.probes import pod_grace
+from harness.manifest.subject_file import Role
 
 _MOMENT_S = 3.0
 """Events of failed probes arrive well within this time."""
+
+
+@dataclass(frozen=True)
+class Waves:
+    """A subject's objects in the order of a start without a struggle.
+
+    `first` has the `dependencies`, the workloads that a role finds by a Service (a database), and
+    `later` the workloads that use them: those bound to a role themselves, and the entry's.
+    """
+
+    first: Sequence[Object]
+    dependencies: Sequence[Object]
+    later: Sequence[Object]
+
+
+def in_waves(
+    objects: Sequence[Object], declared: Sequence[Object], roles: Mapping[str, Role]
+) -> Waves:
+    """Whom to start first; everything is `first` where nothing is known to depend on anything.
+
+    `declared` are the subject's own, in which a role's Service still leads to its pods and not to a
+    proxy. Whoever waits for a database that is not there yet fails its probes, is restarted, and
+    uses up the events by which a kubelet would tell what the fault did.
+    """
+    users: set[Ref] = set()
+    used: set[Ref] = set()
+    for name, role in roles.items():
+        by_service = role.ref.kind == "Service" and name != "entry"
+        behind = {ref_of(obj) for obj in pods_of_role(declared, role.ref)}
+        (used if by_service else users).update(behind)
+    dependencies = [obj for obj in objects if ref_of(obj) in used - users]
+    later = [obj for obj in objects if ref_of(obj) in users]
+    if not dependencies or not later:
+        return Waves(objects, (), ())
+    return Waves([obj for obj in objects if obj not in later], dependencies, later)
 
 
 def unready(store: Store, objects: Sequence[Object]) -> list[str]:

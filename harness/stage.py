@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -40,9 +40,11 @@ from harness.manifest.objects import Object, Ref, find, service_port
 from harness.manifest.subject_file import Role, SubjectFile
 from harness.manifest.variants import apply_order
 from harness.observer import Observer
-from harness.rollout import calm_needed_s, entry_answers, last_disturbance, unready
+from harness.rollout import calm_needed_s, entry_answers, in_waves, last_disturbance, unready
 from harness.units import seconds
 
+DEPENDENCIES_S = 60.0
+"""A database that is not up by then may wait for the workload itself, which is started anyway."""
 DEPLOY_S = 180.0
 """A subject that is not up by then is broken before any fault."""
 ENTRY_S = 10.0
@@ -194,9 +196,9 @@ class Stage:
     async def deploy(self) -> None:
         """Apply everything, recorded first, and wait until every workload is ready to stay.
 
-        A liveness probe that failed while the subject came up may have one failure left, and kill
-        what is ready already. Raises CannotConclude, blaming the subject, if that takes longer than
-        `DEPLOY_S`.
+        What others depend on goes first, and is given a while to be ready. A liveness probe that
+        failed while the subject came up may have one failure left, and kill what is ready already.
+        Raises CannotConclude, blaming the subject, if that takes longer than `DEPLOY_S`.
         """
         ground, trial = self.ground, self.placement.trial
         for name in self.namespaces:
@@ -213,7 +215,19 @@ class Stage:
             await scoped.create(
                 ground.kube, ground.ledger, obj, cluster=ground.cluster, trial=trial
             )
-        await ground.kube.apply_all([o for o in rest if o["metadata"].get("namespace")])
+        placed = [o for o in rest if o["metadata"].get("namespace")]
+        waves = in_waves(placed, self.placement.isolation.objects, self.roles)
+        await ground.kube.apply_all(waves.first)
+        if waves.later:
+            # One that never gets ready is told of below, with all the others.
+            with suppress(WaitTimeout):
+                await eventually(
+                    lambda: not unready(self.observer.store, waves.dependencies),
+                    within=DEPENDENCIES_S,
+                    every=0.25,
+                    what="what the subject depends on is ready",
+                )
+            await ground.kube.apply_all(waves.later)
 
         def stays() -> bool:
             if unready(self.observer.store, self.objects):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from harness.history import SECOND, History
-from harness.rollout import calm_needed_s, last_disturbance
+from harness.manifest.subject_file import Role
+from harness.rollout import Waves, calm_needed_s, in_waves, last_disturbance
 
 GRACE = {
     "kind": "Deployment",
@@ -101,3 +103,61 @@ def test_a_whole_round_is_awaited_only_where_a_probe_has_failed() -> None:
     again = History()
     seen(again, 1, ready=True, restarts=1)
     assert calm_needed_s(again, [GRACE, api]) == 15
+
+
+def workload(kind: str, name: str) -> dict[str, Any]:
+    """One whose pods carry its name."""
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": []}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    return {"kind": kind, "metadata": {"name": name, "namespace": "n"}, "spec": spec}
+
+
+def service(name: str, app: str) -> dict[str, Any]:
+    """One before the pods of a workload."""
+    spec = {"selector": {"app": app}, "ports": [{"port": 80}]}
+    return {"kind": "Service", "metadata": {"name": name, "namespace": "n"}, "spec": spec}
+
+
+SHOP = [
+    workload("Deployment", "front"),
+    workload("Deployment", "api"),
+    workload("StatefulSet", "db"),
+    workload("Deployment", "unknown"),
+    service("front", "front"),
+    service("db", "db"),
+    service("api", "api"),
+]
+ROLES = {"entry": "Service/front:80", "workload": "Deployment/api", "database": "Service/db:80"}
+
+
+def names(objects: Sequence[dict[str, Any]]) -> list[str]:
+    return [f"{obj['kind']}/{obj['metadata']['name']}" for obj in objects]
+
+
+def waves(objects: Sequence[dict[str, Any]], roles: dict[str, str]) -> Waves:
+    return in_waves(objects, SHOP, {name: Role.model_validate(ref) for name, ref in roles.items()})
+
+
+def test_what_others_depend_on_is_started_first() -> None:
+    made = waves(SHOP, ROLES)
+    assert names(made.dependencies) == ["StatefulSet/db"]
+    assert names(made.later) == ["Deployment/front", "Deployment/api"]
+    assert names(made.first) == names([*SHOP[2:]])
+
+
+def test_a_proxy_in_the_path_is_not_taken_for_the_database() -> None:
+    proxied = [*SHOP[:5], service("db", "proxy"), workload("Deployment", "proxy")]
+    made = waves(proxied, ROLES)
+    assert names(made.dependencies) == ["StatefulSet/db"]
+    assert "Deployment/proxy" in names(made.first)
+
+
+def test_a_workload_that_is_asked_through_a_service_of_its_own_depends_on_others() -> None:
+    made = waves(SHOP, ROLES | {"itself": "Service/api:80"})
+    assert names(made.later) == ["Deployment/front", "Deployment/api"]
+
+
+def test_without_a_dependency_all_start_together() -> None:
+    made = waves(SHOP, {"entry": "Service/front:80", "workload": "Deployment/api"})
+    assert (made.first, made.dependencies, made.later) == (SHOP, (), ())
