@@ -141,6 +141,11 @@ def applicable(
     return None
 
 
+def fitted(found: Found, subject: SubjectFile) -> Found:
+    """A scenario that applies, as it is for a user's subject."""
+    return dataclasses.replace(found, scenario=for_subject(found.scenario, subject))
+
+
 def for_subject(scenario: Scenario, subject: SubjectFile) -> Scenario:
     """A shipped scenario for a user's subject: unpatched, expected to survive, own load and bounds.
 

@@ -7,7 +7,6 @@ inconclusive trial is an error and a wrong outcome a failure, in JUnit too.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +36,7 @@ class ScenarioFile(pytest.File):
                     # Not collected rather than skipped: nothing that could have run is hidden,
                     # and `harness list --subject` tells why.
                     return
-                theirs = catalog.for_subject(found.scenario, subject)
-                found = replace(found, scenario=theirs)
+                found = catalog.fitted(found, subject)
         except HarnessError as error:
             raise self.CollectError(str(error)) from error
         for variant in found.scenario.variants:

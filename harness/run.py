@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -227,8 +227,7 @@ def select(
         if why is not None:
             left_out.append(why)
         else:
-            theirs = catalog.for_subject(each.scenario, subject)
-            chosen.append((replace(each, scenario=theirs), subject))
+            chosen.append((catalog.fitted(each, subject), subject))
     return chosen, left_out
 
 

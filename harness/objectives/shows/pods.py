@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from harness.declare import Sighting, register
 from harness.history import SECOND, History, PodState, Window
-from harness.objectives.shows.sign import Sign, after, until_heal
+from harness.objectives.shows.sign import Sign, after, earliest, until_heal
 from harness.units import seconds
 
 
@@ -94,10 +94,7 @@ class Terminated(Sign):
                 if new and window.holds(state.t):
                     found.append((state.t, f"{pod.name}/{endings[min(new)]}"))
                     break
-        if not found:
-            return None
-        t, what = min(found)
-        return Sighting(t, f"{what} {after(history, t)}")
+        return earliest(found, history)
 
     def _endings(self, state: PodState) -> dict[str, str]:
         """The endings that match, by what tells one from another, with the container's name."""
@@ -133,10 +130,7 @@ class Waiting(Sign):
             for name, container in state.containers.items()
             if window.holds(state.t) and container.waiting == self.reason
         ]
-        if not found:
-            return None
-        t, what = min(found)
-        return Sighting(t, f"{what} {after(history, t)}")
+        return earliest(found, history)
 
 
 @register("shows", "stuck")
@@ -174,11 +168,8 @@ class Stuck(Sign):
                 if stuck and since is None:
                     since, restarts = state.t, state.restarts
             if since is not None and until - since >= length:
-                found.append((since + length, pod.name))
-        if not found:
-            return None
-        t, name = min(found)
-        return Sighting(t, f"{name} stuck for {self.during} {after(history, t)}")
+                found.append((since + length, f"{pod.name} stuck for {self.during}"))
+        return earliest(found, history)
 
 
 @register("shows", "qos")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.declare import Declared, Sighting
@@ -33,3 +34,11 @@ def until_heal(history: History) -> int:
     """Where the fault's own time ends: at the heal, or now."""
     heal = history.phase("heal")
     return heal.begin if heal is not None else history.now
+
+
+def earliest(found: Sequence[tuple[int, str]], history: History) -> Sighting | None:
+    """The first of several (time, words), told with its distance from injection."""
+    if not found:
+        return None
+    t, what = min(found)
+    return Sighting(t, f"{what} {after(history, t)}")
