@@ -28,6 +28,7 @@ from harness.cluster.leases import cluster_lease
 from harness.cluster.ledger import Ledger
 from harness.cluster.nodes import node_commands
 from harness.cluster.render import render
+from harness.cluster.shapes import smallest
 from harness.cluster.supply import Supply
 from harness.cluster.world import open_world
 from harness.declare import AS_GIVEN, Scenario
@@ -69,8 +70,8 @@ class Options:
     """What is asked of a run.
 
     `subject` None: each scenario with its own sample subject, judged by outcome. `variants` empty:
-    all. `faithful`: probe timings unscaled. `shape` None: the smallest
-    cluster that serves. `cluster` None: the default one of the shape needed.
+    all. `faithful`: probe timings unscaled. `shape`: at least this one; None:
+    the smallest that serves. `cluster` None: the default one of the shape needed.
     """
 
     scenarios: Sequence[str] = ()
@@ -142,7 +143,7 @@ async def run(options: Options, listener: RunListener) -> RunEnd:
     end.folder.mkdir(parents=True, exist_ok=True)
     seed = options.seed if options.seed is not None else secrets.randbelow(2**31)
     started = time.time()
-    async with ground(options, shape_for([p.scenario for p in prepared])) as stand:
+    async with ground(options, smallest(p.scenario.shape for p in prepared)) as stand:
         for each in prepared:
             await _scenario(each, stand, supply, seed, end, listener)
     finish(
@@ -288,12 +289,6 @@ def _factor(asked: int, variants: list[list[Object]]) -> int:
     return max((f for f in manifest_scale.good_factors(*variants) if f <= asked), default=1)
 
 
-def shape_for(scenarios: Sequence[Scenario]) -> str:
-    """The smallest cluster shape that serves all of them."""
-    order = ("single", "workers", "ha")
-    return max((s.shape for s in scenarios), key=order.index)
-
-
 @asynccontextmanager
 async def ground(options: Options, shape: str) -> AsyncIterator[Ground]:
     """Heal what the dead left, see to a cluster, and open what trials stand on."""
@@ -301,8 +296,9 @@ async def ground(options: Options, shape: str) -> AsyncIterator[Ground]:
     if options.context is not None:
         cluster = await attach(options.context)
     else:
-        wanted = options.shape or shape
-        cluster = await lifecycle.up(options.cluster or default_cluster(wanted), wanted)
+        wanted = smallest([shape, options.shape] if options.shape else [shape])
+        name = options.cluster or default_cluster(wanted)
+        cluster = await lifecycle.up(name, wanted, or_larger=True)
     async with stand_on(cluster) as stand:
         yield stand
 

@@ -13,16 +13,18 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
+
+from harness.declare import Shape
 
 if TYPE_CHECKING:
     from harness.cluster.clusters import Cluster
     from harness.manifest.objects import Object
     from harness.manifest.subject_file import SubjectFile
 
-SHAPES = ("single", "workers", "ha")
+SHAPES: tuple[str, ...] = get_args(Shape)
 """Cluster shapes, each serving what those before it serve."""
 ASYNC = frozenset({"deploy", "eventually", "inject", "load", "namespace"})
 """Fixtures whose coroutine tests need no asyncio mark of their own."""
@@ -139,7 +141,8 @@ async def bring_up(session: pytest.Session) -> Cluster:
     if option("--harness-context"):
         return await attach(option("--harness-context"))
     wanted = shape(session)
-    return await lifecycle.up(option("--harness-cluster") or default_cluster(wanted), wanted)
+    name = option("--harness-cluster") or default_cluster(wanted)
+    return await lifecycle.up(name, wanted, or_larger=True)
 
 
 @contextmanager

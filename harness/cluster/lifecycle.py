@@ -50,12 +50,14 @@ async def up(
     name: str = DEFAULT_NAME,
     shape: str | None = None,
     *,
+    or_larger: bool = False,
     rebuild: bool = False,
     lease: Lease | None = None,
 ) -> Cluster:
     """The cluster of that name, running; made if it is not there, rebuilt if it is not well.
 
-    `shape` defaults to what the existing cluster has, or `single`. `rebuild` makes it anew in any
+    `shape` defaults to what the existing cluster has, or `single`; `or_larger`: an existing one
+    of a shape that serves this one too will do. `rebuild` makes it anew in any
     case; then, and when a broken cluster has to go, those who use it are waited for, unless the
     caller hands in the exclusive `lease` that it holds. Takes about 0.3 s when there is nothing to
     do. Raises `UsageError`, `HostError`, `ClusterError`; leaves nothing half-made, also when
@@ -74,7 +76,7 @@ async def up(
             )
         existing = seen.cluster if seen else None
         if existing is not None and not rebuild:
-            if wanted and wanted.name != existing.shape:
+            if wanted and not _will_do(existing, wanted, or_larger=or_larger):
                 raise UsageError(
                     f"cluster {name!r} is up with shape {existing.shape}, not {wanted.name}",
                     remedy="choose another name (`--cluster NAME`) or rebuild it (`--rebuild`)",
@@ -89,6 +91,12 @@ async def up(
                 )
         kept = shapes.shape(seen.record.shape) if seen and seen.record else shapes.shape("single")
         return await _make(name, wanted or kept, engine, lock)
+
+
+def _will_do(existing: Cluster, wanted: Shape, *, or_larger: bool) -> bool:
+    if or_larger:
+        return shapes.shape(existing.shape).serves(wanted)
+    return existing.shape == wanted.name
 
 
 def _tell_if_outdated(seen: Condition | None) -> None:

@@ -6,7 +6,7 @@ Pure: the templates of `kind-configs/` and values in, text out. Creating anythin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,11 @@ class Shape:
     control_planes: int
     workers: int
 
+    def serves(self, asked: Shape) -> bool:
+        """True if what asks for a cluster of the other shape may stand on one of this."""
+        order = list(SHAPES)
+        return order.index(self.name) >= order.index(asked.name)
+
     @property
     def minimum_memory(self) -> int:
         return (self.control_planes * 600 + self.workers * 200) * 1_000_000
@@ -62,6 +67,7 @@ SHAPES = {
         Shape(name="ha", summary="three control planes", control_planes=3, workers=0),
     )
 }
+"""By name, the smallest first: each serves what those before it serve."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +88,12 @@ def shape(name: str) -> Shape:
         known = "; ".join(f"{s.name} ({s.summary})" for s in SHAPES.values())
         raise UsageError(f"there is no cluster shape {name!r}", remedy=f"use one of: {known}")
     return SHAPES[name]
+
+
+def smallest(asked: Iterable[str]) -> str:
+    """The name of the smallest shape that serves all of these names."""
+    order = list(SHAPES)
+    return max(asked, key=order.index, default=order[0])
 
 
 def render(

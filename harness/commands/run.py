@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from harness.commands.running import out
+from harness.commands.running import err, out
 from harness.commands.running import run as until_done
+from harness.commands.up import ShapeName
 from harness.report.console import LiveTrials, print_summary
+from harness.report.rounds import print_rounds
 from harness.report.write import write_reports
 from harness.run import Options
 from harness.run import run as carry_out
+from harness.run_folder import new_folder
 
 SUBJECT_HELP = "Folder of your own application with its harness.toml; else the sample subjects."
 
@@ -32,6 +36,10 @@ def run(
         bool, typer.Option(help="Probe timings as declared instead of shortened by one factor.")
     ] = False,
     seed: Annotated[int | None, typer.Option(help="Of everything random; printed if new.")] = None,
+    shape: Annotated[
+        ShapeName | None,
+        typer.Option(help="At least this; with more nodes more variants run side by side."),
+    ] = None,
     cluster: Annotated[
         str | None, typer.Option("--cluster", "-c", metavar="NAME", help="Cluster to use.")
     ] = None,
@@ -42,6 +50,9 @@ def run(
             help="A cluster that is not ours, by kubeconfig context. Faults are injected there!",
         ),
     ] = None,
+    times: Annotated[
+        int, typer.Option(min=1, metavar="N", help="So often in a row, each a run of its own.")
+    ] = 1,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run's folder.")
     ] = None,
@@ -60,6 +71,8 @@ def run(
 
       harness run                                      everything
 
+      harness run rwo-multi-attach --times 5           is it the same every time?
+
       harness run --subject ~/shop --faithful          your own application
     """
     options = Options(
@@ -68,12 +81,33 @@ def run(
         subject=subject,
         faithful=faithful,
         seed=seed,
+        shape=shape.value if shape else None,
         cluster=cluster,
         context=context,
         folder=output,
         command=["harness", *sys.argv[1:]],
     )
-    raise typer.Exit(execute(options))
+    raise typer.Exit(execute(options) if times == 1 else repeat(options, times))
+
+
+def repeat(options: Options, times: int) -> int:
+    """Run so often, each round in a folder of its own; the worst exit code (3 over 1 over 0).
+
+    Rounds that were over when something ended the last one are told of all the same.
+    """
+    folder = options.folder or new_folder()
+    over: list[Path] = []
+    codes: list[int] = []
+    try:
+        for number in range(1, times + 1):
+            err.print(f"\nRound {number} of {times}", style="bold")
+            one = replace(options, folder=folder / f"round-{number}")
+            codes.append(execute(one))
+            over.append(folder / f"round-{number}")
+    finally:
+        if over:
+            print_rounds(out, over)
+    return max(codes)
 
 
 def execute(options: Options) -> int:

@@ -244,6 +244,9 @@ async def test_up_again_changes_nothing_and_is_quick(workers: Cluster, engine: E
     assert await up(NAME) == workers
     with pytest.raises(UsageError, match="up with shape workers, not single"):
         await up(NAME, "single")
+    assert await up(NAME, "single", or_larger=True) == workers
+    with pytest.raises(UsageError, match="up with shape workers, not ha"):
+        await up(NAME, "ha", or_larger=True)
 
 
 @pytest.mark.asyncio

@@ -11,8 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from histories import FRAGILE, write_run
 
 from harness import cli
+from harness.commands import run as run_command
+from harness.commands.running import Interrupted
+from harness.run import Options
 
 
 def harness(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -50,6 +54,8 @@ def test_help_lists_every_command_and_the_exit_codes(tmp_path: Path) -> None:
         (["up", "--shape", "tiny"], "'tiny' is not one of"),
         (["up", "--cluster", "Bad_Name"], "'Bad_Name' cannot be a cluster's name"),
         (["down", "--cluster", "../x"], "'../x' cannot be a cluster's name"),
+        (["run", "--times", "0"], "should be greater than or equal to 1"),
+        (["run", "--shape", "tiny"], "'tiny' is not one of"),
     ],
 )
 def test_wrong_usage_leaves_with_2_and_says_why(
@@ -104,3 +110,37 @@ def test_a_signal_ends_a_command_after_its_undoing(number: signal.Signals, code:
     assert (rest, process.returncode) == ("undone\n", code)
     assert f"{number.name}: undoing what was begun" in errors
     assert time.monotonic() - began < 5
+
+
+def test_rounds_have_folders_of_their_own_and_the_worst_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes = iter([0, 3, 1])
+
+    def execute(options: Options) -> int:
+        assert options.folder is not None
+        write_run(options.folder, FRAGILE)
+        return next(codes)
+
+    monkeypatch.setattr(run_command, "execute", execute)
+    assert run_command.repeat(Options(folder=tmp_path), 3) == 3
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["round-1", "round-2", "round-3"]
+    told = capsys.readouterr()
+    assert "Of 3 rounds" in told.out
+    assert "Round 3 of 3" in told.err
+
+
+def test_rounds_that_were_over_are_told_when_one_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def execute(options: Options) -> int:
+        assert options.folder is not None
+        if options.folder.name == "round-2":
+            raise Interrupted(signal.SIGINT)
+        write_run(options.folder, FRAGILE)
+        return 0
+
+    monkeypatch.setattr(run_command, "execute", execute)
+    with pytest.raises(Interrupted):
+        run_command.repeat(Options(folder=tmp_path), 3)
+    assert "Of 1 rounds" in capsys.readouterr().out

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from harness.cluster import shapes
 from harness.cluster.shapes import SHAPES, EntryPort
+from harness.declare import Shape
 from harness.errors import UsageError
 
 PORTS = [EntryPort(node_port=30000, host_port=41000), EntryPort(node_port=30001, host_port=41001)]
@@ -86,6 +87,21 @@ def test_nodes_are_named_as_kind_names_them() -> None:
         "a-worker2",
         "a-worker3",
     ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "smallest"),
+    [([], "single"), (["single"], "single"), (["workers", "single"], "workers")],
+)
+def test_the_smallest_shape_that_serves_all(asked: list[str], smallest: str) -> None:
+    found = shapes.smallest(asked)
+    assert found == smallest
+    assert all(SHAPES[found].serves(SHAPES[each]) for each in asked)
+    assert not SHAPES["single"].serves(SHAPES["workers"])
+
+
+def test_shapes_are_those_that_a_scenario_can_ask_for_in_their_order() -> None:
+    assert tuple(SHAPES) == get_args(Shape)
 
 
 def test_unknown_shape_names_the_known_ones() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from harness.catalog import NotApplicable
 from harness.cli import build
 from harness.report.console import LiveTrials
 from harness.report.model import Outcome, Verdict
+from harness.report.rounds import print_rounds
 from harness.report.screenshot import screenshot
 from harness.report.summary import print_summary, short_path
 
@@ -142,6 +143,26 @@ def test_the_table_says_everything_at_any_width(tmp_path: Path, width: int) -> N
     ):
         assert part in words, part
     assert str(folder) in output.replace("\n", "")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_rounds_are_counted_and_the_odd_one_is_told(tmp_path: Path, width: int) -> None:
+    unfelt = replace(HARDENED, felt=False)
+    folders = [
+        write_run(tmp_path / f"round-{number}", FRAGILE, hardened)
+        for number, hardened in enumerate((HARDENED, unfelt, HARDENED), start=1)
+    ]
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    print_rounds(console, folders)
+    output: str = console.file.getvalue()  # type: ignore[attr-defined]
+    table, _, where = output.partition("Round 1: ")
+    assert max(map(len, table.splitlines())) <= width
+    words = " ".join(re_joined(table))
+    for part in ("Of 3 rounds", "failed 3", "survived 2", "inconclusive 1", "none"):
+        assert part in words, part
+    assert "round 2: inconclusive" in words
+    assert "round 1:" not in words
+    assert str(folders[2]) in where.replace("\n", "")
 
 
 def re_joined(text: str) -> list[str]:
