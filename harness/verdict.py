@@ -144,7 +144,11 @@ def judge(
     verdict, blame, reasons = _rule(history, faults, control, felts, needed, found)
     outcome = _outcome(verdict, expect, shows)
     if outcome == "wrong reason":
-        missing = [name for name, sighting in shows if sighting is None]
+        missing = [
+            f"{each.describe()} ({hint})" if (hint := each.hidden(history)) else each.describe()
+            for each, (_, sighting) in zip(expect.shows, shows, strict=True)
+            if sighting is None
+        ]
         reasons = (*reasons, "not shown: " + "; ".join(missing))
     deciding = f"{verdict_prefix(outcome, shows)}{reasons[0]}"
     return Result(verdict, deciding, blame, outcome, reasons, control, found, felts, needed, shows)

@@ -189,17 +189,33 @@ class Tale:
         self.add(t, "object", kind="Pod", verb=verb, object={"metadata": meta, "status": status})
 
     def event(
-        self, t: float, name: str, reason: str, message: str = "", *, kind: str = "Pod"
+        self,
+        t: float,
+        name: str,
+        reason: str,
+        message: str = "",
+        *,
+        kind: str = "Pod",
+        warnings: int = 0,
     ) -> None:
-        """A Kubernetes Event on a pod (or on an object of another kind)."""
+        """A Kubernetes Event on a pod (or on an object of another kind); the so-manieth warning of
+        its kind from the kubelet if `warnings` is given."""
         about = {"kind": kind, "name": name, "namespace": NAMESPACE, "uid": f"uid-{name}"}
         meta = {"name": f"{name}.{reason}", "namespace": NAMESPACE, "uid": f"ev-{name}-{reason}"}
         event = {"metadata": meta, "involvedObject": about, "reason": reason, "message": message}
+        if warnings:
+            event |= {"type": "Warning", "count": warnings, "source": {"component": "kubelet"}}
         self.add(t, "object", kind="Event", verb="ADDED", object=event)
 
     def measure(self, t: float, felt: bool, fault: int = 0, note: str = "took 3 s") -> None:
         """One measurement of a fault."""
         self.add(t, "measurement", fault=fault, felt=felt, asked={}, achieved={}, note=note)
+
+    def machine(self, others: float, *, until: float = 60.0) -> None:
+        """Others had this share of a machine of two CPUs that was busy all the time."""
+        for t in range(0, int(until), 5):
+            nodes = {"n": {"seconds": (1 - others) * 2 * t, "at": float(t)}}
+            self.add(t, "machine", cpus=2, busy=2.0 * t, own=0.0, stolen=0.0, nodes=nodes)
 
     def problem(self, t: float, blame: str, message: str) -> None:
         """What makes the trial inconclusive."""

@@ -85,6 +85,17 @@ def test_a_count_that_the_fault_did_not_raise_shows_nothing(
     assert shows.probe_failed("workload", "liveness").seen(tale.until()) is None
 
 
+@pytest.mark.parametrize(("sent", "hint"), [(24, ""), (25, "all the 25 warnings")])
+def test_an_event_that_is_missing_may_have_been_held_back(sent: int, hint: str) -> None:
+    tale = calm()
+    for number in range(1, sent - 1):
+        tale.event(25 + number / 2, "a", "Unhealthy", "Startup probe failed", warnings=number)
+    tale.event(40, "a", "Unhealthy", "Liveness probe failed", warnings=2)
+    tale.event(41, "b", "Unhealthy", "Liveness probe failed", warnings=3)
+    assert hint in shows.event("BackOff").hidden(tale.until())
+    assert bool(hint) == bool(shows.event("BackOff").hidden(tale.until()))
+
+
 def test_an_unknown_probe_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no probe is called 'health'"):
         shows.probe_failed("workload", "health")  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -11,12 +12,18 @@ from harness.history import History, Window
 from harness.objectives.shows.sign import Sign, after
 
 Probe = Literal["liveness", "readiness", "startup"]
+WARNINGS_OF_A_POD = 25
+"""So many events of one type about one object a source sends, then one in five minutes
+(client-go, `EventSourceObjectSpamFilter`)."""
 
 
 @register("shows", "event")
 @dataclass(frozen=True)
 class Event(Sign):
-    """A Kubernetes Event with this reason on the role, its message containing `message`."""
+    """A Kubernetes Event with this reason on the role, its message containing `message`.
+
+    A kubelet's warnings of a pod are limited: ask for a failed probe with `ProbeFailed`.
+    """
 
     reason: str
     on: str = field(default="workload", kw_only=True)
@@ -34,6 +41,21 @@ class Event(Sign):
         ):
             return Sighting(e.t, f"{e.reason} on {e.name} {after(history, e.t)}: {e.message}")
         return None
+
+    def hidden(self, history: History) -> str:
+        """A kubelet that has sent all its warnings of a pod sends none of these either."""
+        for pod in history.pods_of(self.on):
+            sent: dict[tuple[str, str], int] = {}
+            for e in history.events:
+                if e.object_uid == pod.uid and e.source == "kubelet" and e.type == "Warning":
+                    sent[e.reason, e.message] = e.count
+            if sum(sent.values()) >= WARNINGS_OF_A_POD:
+                most = Counter(sent).most_common(1)[0][0][0]
+                return (
+                    f"the kubelet had sent all the {WARNINGS_OF_A_POD} warnings that it allows "
+                    f"itself for {pod.name}, most of them {most}, so it may have been held back"
+                )
+        return ""
 
 
 @register("shows", "probe-failed")

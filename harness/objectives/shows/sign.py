@@ -19,6 +19,10 @@ class Sign(Declared, ABC):
         window = history.watched
         return None if window is None else self.seen_in(window, history)
 
+    def hidden(self, history: History) -> str:
+        """Why it may have happened unseen, in words; empty if nothing speaks for it."""
+        return ""
+
     @abstractmethod
     def seen_in(self, window: Window, history: History) -> Sighting | None:
         """The first place in this stretch."""
