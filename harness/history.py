@@ -219,6 +219,7 @@ class History:
         self.events: list[Event] = []
         self.measurements: list[Measurement] = []
         self.problems: list[Problem] = []
+        self.machine: list[Json] = []
         self.pods: dict[str, PodTrack] = {}
         self._owners: dict[str, tuple[str, str, str | None]] = {}
         self._phases: dict[str, list[int | None]] = {}
@@ -281,6 +282,8 @@ class History:
                         record.get("cured", False),
                     )
                 )
+            case "machine":
+                self.machine.append(record)
             case "problem":
                 self.problems.append(Problem(record["t"], record["blame"], record["message"]))
 

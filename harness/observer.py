@@ -13,10 +13,12 @@ import copy
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 
 from harness.cluster.api import Kube
-from harness.cluster.kubelet import FailedProbes, WorkingSet, failed_probes, working_sets
+from harness.cluster.kubelet import FailedProbes, WorkingSet, failed_probes, resources
 from harness.cluster.logs import CrashLog, CrashLogs, crash_logs
+from harness.cluster.machine import cpu_use
 from harness.cluster.scope import background
 from harness.cluster.store import Store
 from harness.cluster.watch import Blindness, Change, Watcher, WatchSpec
@@ -104,11 +106,15 @@ class Observer:
                 await asyncio.wait_for(self._crash_logs.settled(), _LOGS_S)
 
     async def _sample(self, namespaces: frozenset[str]) -> None:
-        """What kubelets count of the subject's containers, as often as they renew it."""
+        """What kubelets count of the subject's containers, as often as they renew it, and who
+        had the machine meanwhile."""
         probes = ProbeCounts(self._writer)
         while True:
             nodes = [node["metadata"]["name"] for node in self.store.all("Node")]
-            for each in await working_sets(self.kube, nodes, namespaces):
+            used, cpu = await resources(self.kube, nodes, namespaces)
+            by_node = {node: asdict(each) for node, each in cpu.items()}
+            self._writer.append("machine", nodes=by_node, **asdict(cpu_use()))
+            for each in used:
                 self._writer.append(
                     "sample",
                     pod=each.pod,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.crowding import most_crowded
 from harness.declare import Expect, Exposure, Fault, Finding, Json, Objective, Sighting
 from harness.history import SECOND, History, Measurement, Window
 
@@ -188,7 +189,9 @@ def _rule(
         return "inconclusive", "harness", tuple(_not_felt(history, faults, f) for f in unfelt)
     broken = tuple(f.reason for _, f in found if f.state == "broken")
     if broken:
-        return "failed", None, broken
+        at = max((f.at for _, f in found if f.state == "broken" and f.at is not None), default=None)
+        crowded = _crowded(history, Window(history.injected_at or 0, at), broken)
+        return crowded or ("failed", None, broken)
     short = [f for f in felts if needed is not None and f.seconds < needed.seconds]
     if needed is not None and short:
         return (
@@ -223,7 +226,8 @@ def control_lost(history: History, control: Sequence[tuple[str, Finding]]) -> Ru
         return behind
     broken = tuple(f.reason for _, f in control if f.state == "broken")
     if broken:
-        return "inconclusive", "subject", tuple(f"before any fault: {r}" for r in broken)
+        told = tuple(f"before any fault: {r}" for r in broken)
+        return _crowded(history, window, told) or ("inconclusive", "subject", told)
     undecided = tuple(f"still open: {f.reason}" for _, f in control if f.state == "open")
     if undecided:
         return "inconclusive", "harness", undecided
@@ -238,6 +242,14 @@ def _generator_behind(history: History, first: str, last: str) -> Ruling | None:
     if health.fell_behind:
         return "inconclusive", "host", (f"the load generator fell behind: {health.describe()}",)
     return None
+
+
+def _crowded(history: History, window: Window, broken: tuple[str, ...]) -> Ruling | None:
+    """A subject that broke while others had the machine is not to blame; one that held is good."""
+    worst = most_crowded(history, window)
+    if worst is None or not worst.crowded:
+        return None
+    return "inconclusive", "host", (f"the machine was taken: {worst.describe()}", *broken)
 
 
 def _not_felt(history: History, faults: Sequence[Fault], felt_: Felt) -> str:

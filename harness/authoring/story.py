@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import verdict
+from harness.crowding import most_crowded
 from harness.declare import Fault
 from harness.history import PHASES, SECOND, History, Window
 
@@ -25,6 +26,7 @@ def tell(
     lines += _listed("roles", _roles(history))
     lines += _listed("load", _load(history))
     lines += _listed("recent Warning events", warnings(history))
+    lines += _listed("machine", _machine(history))
     lines.append(f"  history: {folder}")
     return lines
 
@@ -62,6 +64,11 @@ def _faults(history: History, faults: Sequence[Fault]) -> list[str]:
         last = f"; last measurement: {measured[-1].note}" if measured else ""
         out.append(f"{fault.describe()}: {text}{last}")
     return out
+
+
+def _machine(history: History) -> list[str]:
+    worst = most_crowded(history, Window(origin(history)))
+    return [f"at the worst, {worst.describe()}"] if worst is not None else []
 
 
 def _roles(history: History) -> list[str]:

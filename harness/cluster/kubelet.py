@@ -1,9 +1,9 @@
-"""What kubelets count, and nobody limits: memory of containers, and probes that failed.
+"""What kubelets count, and nobody limits: memory of containers, CPU of nodes, probes that failed.
 
-`/metrics/resource` has the working set of every container, refreshed about every 10 to 15 seconds;
-a container's peak between two readings is not in it (faults read the kernel's own).
-`/metrics/probes` counts every probe by its result for as long as the pod is there. Events are
-limited instead: a kubelet sends 25 `Unhealthy` of a pod and then one in five minutes.
+`/metrics/resource` has the working set of every container and the node's CPU, renewed about every
+10 to 15 seconds; a container's peak between two readings is not in it (faults read the kernel's
+own). `/metrics/probes` counts every probe by its result for as long as the pod is there. Events are
+limited instead: a kubelet sends 25 warnings of a pod and then one in five minutes.
 """
 
 from __future__ import annotations
@@ -30,6 +30,14 @@ class WorkingSet:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NodeCpu:
+    """CPU seconds that a node has used with all that runs in it, as counted `at` (Unix seconds)."""
+
+    seconds: float
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class FailedProbes:
     """How often a probe (`liveness`, `readiness`, `startup`) failed in the life of a pod."""
 
@@ -41,12 +49,17 @@ class FailedProbes:
     value: int
 
 
-async def working_sets(
-    kube: Kube, nodes: Iterable[str], namespaces: Collection[str]
-) -> list[WorkingSet]:
-    """Of all containers of these namespaces; a node that does not answer has none."""
+async def resources(
+    kube: Kube, nodes: Sequence[str], namespaces: Collection[str]
+) -> tuple[list[WorkingSet], dict[str, NodeCpu]]:
+    """Memory of all containers of these namespaces, and the CPU of each node as a whole.
+
+    A node that does not answer is in neither.
+    """
     texts = await asyncio.gather(*(_ask(kube, node, "metrics/resource") for node in nodes))
-    return [each for t in texts for each in parse_memory(t) if each.namespace in namespaces]
+    used = [each for t in texts for each in parse_memory(t) if each.namespace in namespaces]
+    cpu = {node: found for node, t in zip(nodes, texts, strict=True) if (found := parse_cpu(t))}
+    return used, cpu
 
 
 async def failed_probes(
@@ -72,6 +85,14 @@ def parse_memory(text: str) -> list[WorkingSet]:
         )
         for sample in _samples(text, "container_memory_working_set_bytes")
     ]
+
+
+def parse_cpu(text: str) -> NodeCpu | None:
+    """The node's CPU in a kubelet's `/metrics/resource`, None if it is not in it."""
+    for sample in _samples(text, "node_cpu_usage_seconds"):
+        if sample.timestamp is not None:
+            return NodeCpu(seconds=sample.value, at=float(sample.timestamp))
+    return None
 
 
 def parse_probes(text: str) -> list[FailedProbes]:

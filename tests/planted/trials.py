@@ -27,7 +27,9 @@ SUBJECT = Path(__file__).parent / "subject"
 SLOW = SlowDependency("database", latency="2s")
 
 
-def scenario(faults: Sequence[Fault] = (SLOW,), *, variant: str, expect: Expect) -> Scenario:
+def scenario(
+    faults: Sequence[Fault] = (SLOW,), *, variant: str, expect: Expect, control: str = "4s"
+) -> Scenario:
     """The slow database in its shortest form: 10 requests/s, a control run of four seconds."""
     return Scenario(
         title="planted",
@@ -35,7 +37,7 @@ def scenario(faults: Sequence[Fault] = (SLOW,), *, variant: str, expect: Expect)
         subject="planted",
         slug="planted",
         load=Load(rate=10, timeout="5s"),
-        control="4s",
+        control=control,
         faults=faults,
         objectives=[
             objectives.restarts("workload", at_most=0),
@@ -55,6 +57,7 @@ async def carry_out(
     faults: Sequence[Fault] = (SLOW,),
     component: str | None = None,
     entry: str = "entry",
+    control: str = "4s",
     listener: RunListener | None = None,
 ) -> TrialEnd:
     """One trial called `name`; `component` is a defect in the manifests, `entry` the role to load.
@@ -70,7 +73,7 @@ async def carry_out(
         variant=SUBJECT / "variants" / component if component else None,
         kubectl=await supply.kubectl(),
     )
-    planted = replace(scenario(faults, variant=name, expect=expect))
+    planted = replace(scenario(faults, variant=name, expect=expect, control=control))
     prepared = Prepared(planted, subject, {name: made.objects}, 1, ())
     each = await plan(prepared, name, supply, stand.cluster, seed=1, folder=folder)
     return await leased(each, stand, listener or Quiet())

@@ -75,6 +75,35 @@ def test_load_that_did_not_run() -> None:
     assert "the load never arrived" in ruling(calm(load=(0.0, 1.0))).deciding
 
 
+@pytest.mark.parametrize(("others", "verdict"), [(0.4, "failed"), (0.6, "inconclusive")])
+def test_what_broke_while_others_had_the_machine_is_the_host_s_fault(
+    others: float, verdict: str
+) -> None:
+    tale = calm()
+    tale.machine(others)
+    broken = Finding("broken", "it is broken", at(35))
+    result = ruling(tale, Says(broken), expect=FAILS)
+    assert result.verdict == verdict
+    assert result.blame == (None if verdict == "failed" else "host")
+    assert result.reasons[-1] == "it is broken"
+    assert (verdict == "failed") != ("the machine was taken" in result.deciding)
+
+
+def test_what_held_although_others_had_the_machine_is_good() -> None:
+    tale = calm()
+    tale.machine(0.9)
+    assert ruling(tale).verdict == "survived"
+
+
+def test_a_control_run_that_others_broke_is_not_the_subject_s_fault() -> None:
+    tale = calm()
+    tale.edges["control"] = (45.0, 50.0)
+    tale.machine(0.6)
+    result = ruling(tale, Says(BROKEN, BROKEN))
+    assert (result.verdict, result.blame) == ("inconclusive", "host")
+    assert result.reasons[-1] == "before any fault: it is broken"
+
+
 def test_starved_generator_in_control_is_the_host_s_fault() -> None:
     result = ruling(calm(started_late=0.06), Says(BROKEN, BROKEN))
     assert (result.verdict, result.blame) == ("inconclusive", "host")

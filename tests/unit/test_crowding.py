@@ -1,0 +1,102 @@
+"""Who had the machine: shares of its CPU, and the worst stretch of a trial."""
+
+from __future__ import annotations
+
+import pytest
+from judged import at
+
+from harness.cluster.machine import cpu_use
+from harness.crowding import most_crowded
+from harness.history import History, Window
+
+CPUS = 2
+EVERY = 5
+FAULT = Window(at(20), at(60))
+
+
+def told(
+    others: float, *, nodes: float = 0.4, idle: float = 0.0, after: float = 0.0, stolen: float = 0.0
+) -> History:
+    """A minute and a half; shares of the machine, those of others from second `after` on."""
+    history = History()
+    busy = used = taken = 0.0
+    for t in range(0, 90, EVERY):
+        if t >= after:
+            busy += others * CPUS * EVERY
+        busy += nodes * CPUS * EVERY
+        used += nodes * CPUS * EVERY
+        taken += stolen * CPUS * EVERY
+        seen = {"seconds": used / 2, "at": 1000.0 + t}
+        history.add(
+            {
+                "t": at(t),
+                "type": "machine",
+                "cpus": CPUS,
+                "busy": busy,
+                "own": 0.0,
+                "stolen": taken,
+                "nodes": {"a": seen, "b": seen},
+            }
+        )
+    return history
+
+
+def test_the_rest_of_what_is_busy_belongs_to_others() -> None:
+    worst = most_crowded(told(0.55), FAULT)
+    assert worst is not None
+    assert worst.others == pytest.approx(0.55)
+    assert worst.idle == pytest.approx(0.05)
+    assert worst.crowded
+    assert worst.describe() == ("others had 55% of this machine's CPU for 30 s, and 5% was idle")
+
+
+@pytest.mark.parametrize(
+    ("others", "nodes", "stolen", "crowded"),
+    [
+        pytest.param(0.1, 0.9, 0.0, False, id="the trial itself keeps it busy"),
+        pytest.param(0.55, 0.2, 0.0, False, id="some of it is idle"),
+        pytest.param(0.2, 0.4, 0.4, True, id="the hypervisor took it"),
+        pytest.param(0.0, 0.0, 0.0, False, id="all is idle"),
+    ],
+)
+def test_crowded_is_more_than_half_to_others_and_nothing_idle(
+    others: float, nodes: float, stolen: float, crowded: bool
+) -> None:
+    worst = most_crowded(told(others, nodes=nodes, stolen=stolen), FAULT)
+    assert worst is not None
+    assert worst.crowded is crowded
+
+
+def test_only_what_ended_in_the_window_or_soon_after_counts() -> None:
+    history = told(0.6, after=60)
+    early = most_crowded(history, Window(at(20), at(40)))
+    late = most_crowded(history, Window(at(20), at(72)))
+    assert early is not None
+    assert late is not None
+    assert not early.crowded
+    assert late.crowded
+
+
+@pytest.mark.parametrize("records", [0, 1, 5])
+def test_too_little_was_recorded_to_say_anything(records: int) -> None:
+    history = History()
+    for record in told(0.9).machine[:records]:
+        history.add(record)
+    assert most_crowded(history, Window(at(0))) is None
+
+
+def test_a_kubelet_that_tells_nothing_new_says_nothing() -> None:
+    history = told(0.6)
+    for record in history.machine:
+        record["nodes"]["a"] = {"seconds": 1.0, "at": 1000.0}
+    assert most_crowded(history, FAULT) is None
+
+
+def test_the_kernel_counts_what_this_process_uses() -> None:
+    before = cpu_use()
+    while cpu_use().own - before.own < 0.05:
+        sum(range(10_000))
+    after = cpu_use()
+    assert after.cpus >= 1
+    assert after.busy >= before.busy + 0.04
+    assert after.stolen >= before.stolen
