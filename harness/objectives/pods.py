@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -10,6 +11,9 @@ from harness.history import SECOND, History, Restart, Window
 
 _NO_PROBE_S = 10.0
 """Exposure where the manifest names no probe at all: two default probe rounds' worth of waiting."""
+
+_ENDINGS = 2
+"""Ways in which containers ended that a reason names, the most frequent ones."""
 
 
 @register("objective", "restarts")
@@ -134,7 +138,11 @@ def _ready_within(history: History, role: str, window: Window) -> list[tuple[int
 
 
 def _cause(history: History, seen: list[Restart]) -> str:
-    """ " by liveness" and the like, if one cause explains every restart that was seen."""
+    """ " by liveness" and the like, if one cause explains every restart; else how they ended.
+
+    One cause may end in several ways: containerd calls a process that the kernel killed for its
+    memory `Error` where it learns of its end before it learns why.
+    """
     killed = {
         e.object_uid
         for e in history.events
@@ -146,14 +154,14 @@ def _cause(history: History, seen: list[Restart]) -> str:
         if e.reason == "Killing" and "failed startup probe" in e.message
     }
     pods = {r.pod_uid for r in seen}
-    endings = {_ended(r) for r in seen}
+    endings = Counter(_ended(r) for r in seen)
     # A probe that fails while the kernel kills the process again and again is not the cause.
     if not any(r.reason == "OOMKilled" for r in seen):
         if pods <= killed:
             return " by liveness"
         if pods <= startup:
             return " by the startup probe"
-    return f" ({endings.pop()})" if len(endings) == 1 else ""
+    return f" ({'; '.join(ending for ending, _ in endings.most_common(_ENDINGS))})"
 
 
 def _ended(restart: Restart) -> str:

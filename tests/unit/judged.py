@@ -202,7 +202,12 @@ class Tale:
         its kind from the kubelet if `warnings` is given."""
         about = {"kind": kind, "name": name, "namespace": NAMESPACE, "uid": f"uid-{name}"}
         meta = {"name": f"{name}.{reason}", "namespace": NAMESPACE, "uid": f"ev-{name}-{reason}"}
-        event = {"metadata": meta, "involvedObject": about, "reason": reason, "message": message}
+        event: Json = {
+            "metadata": meta,
+            "involvedObject": about,
+            "reason": reason,
+            "message": message,
+        }
         if warnings:
             event |= {"type": "Warning", "count": warnings, "source": {"component": "kubelet"}}
         self.add(t, "object", kind="Event", verb="ADDED", object=event)

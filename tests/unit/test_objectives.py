@@ -64,6 +64,15 @@ def test_restarts_of_a_process_without_memory_are_not_laid_on_its_probe() -> Non
     assert "1 of 2 replicas restarted (OOMKilled, exit 137)" in reason
 
 
+def test_restarts_that_ended_in_several_ways_name_them_all() -> None:
+    tale = calm()
+    for restarts, reason in ((1, "Error"), (2, "OOMKilled"), (3, "OOMKilled")):
+        last = {"exitCode": 137, "reason": reason}
+        tale.pod(30 + restarts, "a", restarts=restarts, last=last)
+    reason = objectives.restarts("workload").judge(tale.until()).reason
+    assert "1 of 2 replicas restarted (OOMKilled, exit 137; Error, exit 137), first" in reason
+
+
 def test_restarts_are_open_while_it_goes_on_and_met_at_the_end() -> None:
     given = objectives.restarts("workload")
     assert [given.judge(calm().until(t)).state for t in (15, 30, 59, None)] == [
