@@ -6,20 +6,22 @@ while somebody else has more than half of the machine and nothing of it is idle.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.declare import Json
 from harness.history import SECOND, History, Window
 
 MOST_BY_OTHERS = 0.5
-"""Of the machine's CPU. On a machine of its own, a trial was measured to leave others 0.1 to 0.2:
-the container engine, and what the hypervisor takes."""
+"""Of the machine's CPU. Measured where a trial had the machine to itself: 0.00 to 0.16, for the
+container engine and what the hypervisor takes; with two busy processes for each CPU beside it: 0.7
+to 0.8."""
 LEAST_IDLE = 0.1
 """With more than that left over, nobody had to wait."""
 STRETCH_S = 30.0
 """Kubelets renew their counts every 10 to 15 s, so a shorter stretch would say nothing."""
 _LATE_S = 15.0
+_FRESH_S = 20.0
+"""A count that is older is of another time: a kubelet that nobody asks renews it seldom."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def most_crowded(history: History, window: Window) -> Crowding | None:
 
 def _between(earlier: Json, later: Json) -> Crowding | None:
     seconds = (later["t"] - earlier["t"]) / SECOND
-    nodes = _nodes_rate([earlier["nodes"], later["nodes"]])
+    nodes = _nodes_rate(earlier, later)
     if seconds < STRETCH_S or nodes is None:
         return None
     room = later["cpus"] * seconds
@@ -76,14 +78,19 @@ def _between(earlier: Json, later: Json) -> Crowding | None:
     return Crowding(later["t"], seconds, max(others / room, 0.0), max(idle / room, 0.0))
 
 
-def _nodes_rate(readings: Sequence[Json]) -> float | None:
+def _nodes_rate(earlier: Json, later: Json) -> float | None:
     """CPUs that the nodes used on average, each by its kubelet's own clock; None if one told
-    nothing new. A node that is not there at both ends (paused, say) used none."""
-    earlier, later = readings
+    nothing new, or came or went in between. One that is away all the time (paused, say) used none.
+    """
+    names = later["nodes"].keys()
+    if not names or names != earlier["nodes"].keys():
+        return None
     rate = 0.0
-    for name in earlier.keys() & later.keys():
-        passed = later[name]["at"] - earlier[name]["at"]
-        if passed <= 0:
+    for name in names:
+        begin, end = earlier["nodes"][name], later["nodes"][name]
+        passed = end["at"] - begin["at"]
+        stale = max(earlier["wall"] - begin["at"], later["wall"] - end["at"])
+        if passed <= 0 or stale > _FRESH_S:
             return None
-        rate += (later[name]["seconds"] - earlier[name]["seconds"]) / passed
+        rate += (end["seconds"] - begin["seconds"]) / passed
     return rate

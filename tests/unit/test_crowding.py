@@ -30,6 +30,7 @@ def told(
         history.add(
             {
                 "t": at(t),
+                "wall": 1000.0 + t,
                 "type": "machine",
                 "cpus": CPUS,
                 "busy": busy,
@@ -89,6 +90,35 @@ def test_a_kubelet_that_tells_nothing_new_says_nothing() -> None:
     history = told(0.6)
     for record in history.machine:
         record["nodes"]["a"] = {"seconds": 1.0, "at": 1000.0}
+    assert most_crowded(history, FAULT) is None
+
+
+@pytest.mark.parametrize("gone", [["b"], ["a", "b"]])
+def test_a_node_that_came_or_went_says_nothing_of_that_stretch(gone: list[str]) -> None:
+    history = told(0.6)
+    for record in history.machine[:8]:
+        for name in gone:
+            record["nodes"].pop(name)
+    assert most_crowded(history, Window(at(38), at(50))) is None
+    later = most_crowded(history, Window(at(70), at(80)))
+    assert later is not None
+    assert later.others == pytest.approx(0.6)
+
+
+def test_a_node_that_is_away_all_the_time_uses_nothing() -> None:
+    history = told(0.3, nodes=0.4)
+    for record in history.machine:
+        record["nodes"].pop("b")
+    worst = most_crowded(history, FAULT)
+    assert worst is not None
+    assert worst.others == pytest.approx(0.5)
+
+
+def test_what_a_kubelet_counted_long_ago_says_nothing() -> None:
+    history = told(0.6)
+    assert most_crowded(history, FAULT) is not None
+    for record in history.machine:
+        record["wall"] += 21
     assert most_crowded(history, FAULT) is None
 
 
