@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from histories import FRAGILE, write_run
@@ -19,31 +21,43 @@ from harness.commands.running import Interrupted
 from harness.run import Options
 
 
-def harness(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness.cli", *words],
-        env={**os.environ, "HARNESS_HOME": str(home), "DOCKER_HOST": "unix:///nowhere.sock"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+class Said(NamedTuple):
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def harness(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Said]:
+    """The command's own entry point, in this process."""
+
+    def run(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["harness", *words])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return Said(int(left.value.code or 0), *capsys.readouterr())
+
+    return run
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
-def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
-    done = harness(command, "--help", home=tmp_path)
-    assert done.returncode == 0
-    assert f"{command} [OPTIONS]" in done.stdout
-    assert len(done.stdout.splitlines()) > 5
+def test_every_command_explains_itself(harness: Callable[..., Said], command: str) -> None:
+    said = harness(command, "--help")
+    assert said.code == 0
+    assert f"{command} [OPTIONS]" in said.out
+    assert len(said.out.splitlines()) > 5
 
 
-def test_help_lists_every_command_and_the_exit_codes(tmp_path: Path) -> None:
-    done = harness("--help", home=tmp_path)
-    assert done.returncode == 0
-    assert all(f"  {command}" in done.stdout for command in cli.COMMANDS)
+def test_help_lists_every_command_and_the_exit_codes(harness: Callable[..., Said]) -> None:
+    said = harness("--help")
+    assert said.code == 0
+    assert all(f"  {command}" in said.out for command in cli.COMMANDS)
     # The line is broken wherever the terminal's width wants it.
-    assert "3 inconclusive" in " ".join(done.stdout.split())
+    assert "3 inconclusive" in " ".join(said.out.split())
 
 
 @pytest.mark.parametrize(
@@ -59,21 +73,27 @@ def test_help_lists_every_command_and_the_exit_codes(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage_leaves_with_2_and_says_why(
-    words: list[str], message: str, tmp_path: Path
+    harness: Callable[..., Said], words: list[str], message: str
 ) -> None:
-    done = harness(*words, home=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    said = harness(*words)
+    assert said.code == 2
+    assert message in said.err
+    assert "Traceback" not in said.err
 
 
-def test_a_remedy_comes_with_the_error(tmp_path: Path) -> None:
-    done = harness("up", "--cluster", "Bad_Name", home=tmp_path)
-    assert "remedy: use 1 to 36 lower-case letters" in done.stderr
+def test_a_remedy_comes_with_the_error(harness: Callable[..., Said]) -> None:
+    assert "remedy: use 1 to 36 lower-case letters" in harness("up", "--cluster", "Bad_Name").err
 
 
 def test_status_without_clusters_as_json(tmp_path: Path) -> None:
-    done = harness("status", "--json", home=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", "status", "--json"],
+        env={**os.environ, "HARNESS_HOME": str(tmp_path), "DOCKER_HOST": "unix:///nowhere.sock"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 0
     found = json.loads(done.stdout)
     assert all(each["state"] == "foreign" for each in found)
