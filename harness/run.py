@@ -18,7 +18,7 @@ from typing import Protocol
 
 from harness import catalog
 from harness.catalog import Found, NotApplicable
-from harness.cluster import capacity, lifecycle
+from harness.cluster import addons, capacity, lifecycle
 from harness.cluster.api import Kube
 from harness.cluster.attach import attach
 from harness.cluster.capacity import Room
@@ -48,7 +48,7 @@ from harness.run_folder import (
     read_run,
     write_json,
 )
-from harness.stage import Ground, Listener, Placement, equip
+from harness.stage import Ground, Listener, Placement, equip, needed_addons
 from harness.trial import Plan, run_trial
 from harness.verdict import Result, judge
 
@@ -141,6 +141,10 @@ async def run(options: Options, listener: RunListener) -> RunEnd:
         scenarios = {each.scenario.slug: list(each.variants) for each in prepared}
         listener.chosen(scenarios, end.not_applicable)
     end.folder.mkdir(parents=True, exist_ok=True)
+    if options.context is None:
+        # Minutes of compiling do not belong between two trials.
+        for name in needed_addons(f for p in prepared for f in catalog.faults_of(p.scenario)):
+            await addons.build(name)
     seed = options.seed if options.seed is not None else secrets.randbelow(2**31)
     started = time.time()
     async with ground(options, smallest(p.scenario.shape for p in prepared)) as stand:

@@ -114,6 +114,16 @@ async def install(name: str, cluster: Cluster, *, kube: Kube | None = None) -> N
             await _until_working(kube, wanted, objects)
 
 
+async def build(name: str) -> None:
+    """What the add-on is made from, ready to be installed; minutes at the first time on a machine.
+
+    Raises `UsageError`, `HostError`.
+    """
+    wanted = addon(name)
+    engine = await asyncio.to_thread(ensure_engine)
+    await asyncio.to_thread(_objects, wanted, engine)
+
+
 async def uninstall(name: str, cluster: Cluster, *, kube: Kube | None = None) -> bool:
     """Takes the add-on and everything that it made out of the cluster; False if it is not there.
 
