@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import orjson
 
+from harness.crowding import most_crowded
 from harness.declare import Json
 from harness.errors import HistoryError
 from harness.history import HISTORY_FILE, PHASES, SECOND, History
@@ -228,6 +229,9 @@ def _notes(facts: Json, history: History) -> list[str]:
         *(facts.get("notes") or []),
         *(r["text"] for r in history.records if r["type"] == "note"),
     ]
+    worst = most_crowded(history, history.watched) if history.watched else None
+    if worst is not None:
+        said.append(f"while it was watched, {worst.describe()} at the worst")
     return list(dict.fromkeys(map(str, said)))
 
 

@@ -320,7 +320,15 @@ class Play:
         for index in range(REPLICAS):
             yield from self._pod(index)
         yield from self._measurements()
+        yield from self._machine()
         yield self.healed - 0.2, "fault", {"step": "healed", "text": "toxics on database"}
+
+    def _machine(self) -> Iterator[Entry]:
+        """Two CPUs, half of them busy; others have a tenth."""
+        for t in range(0, int(self.stop), 5):
+            nodes = {"harness-control-plane": {"seconds": 0.8 * t, "at": WALL0 + t}}
+            own = {"busy": 1.0 * t, "own": 0.0, "stolen": 0.0, "cpus": 2, "nodes": nodes}
+            yield float(t), "machine", own
 
     # -- what requests experience -----------------------------------------------------------
 
