@@ -149,14 +149,20 @@ async def bring_up(session: pytest.Session) -> Cluster:
 def sigterm_as_interrupt() -> Iterator[None]:
     """While there is something to undo, SIGTERM ends the session as Ctrl-C does: by undoing it.
 
-    A handler of somebody else's is left alone.
+    A handler of somebody else's is left alone. A shell starts what runs in the background with
+    Ctrl-C ignored, and asyncio leaves it so; meanwhile it is heeded, or SIGTERM would be ignored.
     """
     ours = threading.current_thread() is threading.main_thread()
     if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
+    interrupt = signal.getsignal(signal.SIGINT)
+    if interrupt is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if interrupt is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, interrupt)

@@ -85,7 +85,9 @@ def test_sigterm_and_so_ctrl_c_heal_and_remove(cluster: Cluster, tmp_path: Path)
     )
     (tmp_path / "pytest.ini").write_text(settings)
     (tmp_path / "test_it.py").write_text(INTERRUPTED)
-    words = [sys.executable, "-m", "pytest", f"--harness-cluster={cluster.name}", "test_it.py"]
+    # As a shell starts what it puts into the background: with Ctrl-C ignored.
+    words = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+    words += [sys.executable, "-m", "pytest", f"--harness-cluster={cluster.name}", "test_it.py"]
     child = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     try:
         assert child.stdout is not None
