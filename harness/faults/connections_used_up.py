@@ -13,8 +13,14 @@ from harness.manifest.subject_file import Role
 
 _NAME = "used-up"
 _PROBE = "one-more"
-_FULL = ("too many clients", "remaining connection slots")
-"""What PostgreSQL says with SQLSTATE 53300, to all and to those who are not superusers."""
+_FULL = (
+    "too many clients",
+    "remaining connection slots",
+    "Too many connections",
+    "max_user_connections",
+)
+"""What PostgreSQL says with SQLSTATE 53300, to all and to those who are not superusers; what MySQL
+and MariaDB say with errors 1040 and 1226, of the server and of the user."""
 
 
 @register("fault", "connections-used-up")
@@ -36,7 +42,7 @@ class ConnectionsUsedUp(Fault):
         return f"{self.target} with every connection taken"
 
     def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
-        """A PostgreSQL Service."""
+        """A Service of a database whose protocol is known."""
         return sessions.support(role, objects)
 
     def prepare(self, objects: Sequence[Object], ctx: FaultContext) -> list[Object]:

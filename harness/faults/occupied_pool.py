@@ -25,10 +25,10 @@ class OccupiedPool(Fault):
     Every request that wants them waits with a connection of the application's own pool, until the
     pool is empty and whoever needs a connection waits for one. The database itself is well, and
     takes new connections. What is locked is the `lock` of the target's role. Felt: the `path` of
-    role `workload` takes at least `slower_than` on a pod, past every Service.
+    role `workload` takes at least `slower_than` on a pod, past every Service; or the timeout of the
+    pod's own HTTP probe where that is shorter, since a probe that asked would have failed by then.
     """
 
-    path: str = field(kw_only=True)
     slower_than: str = field(default="5s", kw_only=True)
     workload: str = field(default="workload", kw_only=True)
 
@@ -51,7 +51,7 @@ class OccupiedPool(Fault):
         return f"pool of the {self.workload} occupied by a lock in the {self.target}"
 
     def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
-        """A PostgreSQL Service whose role says what to lock."""
+        """A database's Service whose role says what to lock."""
         found = sessions.support(role, objects)
         if found.state == "supported" and role.lock is None:
             return Support(
@@ -68,37 +68,48 @@ class OccupiedPool(Fault):
     async def inject(self, ctx: FaultContext) -> None:
         """Open a transaction that locks the rows and stays open."""
         role = ctx.role(self.target)
-        await sessions.hold(ctx, role, _NAME, {"count": 1, "statement": role.lock})
+        got = await sessions.hold(ctx, role, _NAME, {"count": 1, "statement": role.lock})
+        if not got["held"]:
+            raise FaultError(
+                f"{role.ref} refused to lock: {got['refused']}",
+                remedy=f"see to it that {role.lock!r} can be run with the role's credentials",
+            )
 
     async def measure(self, ctx: FaultContext) -> Achieved:
         """Ask a running pod of the workload for the path, which needs a connection."""
         await sessions.renew(ctx, ctx.role(self.target), _NAME)
-        least = seconds(self.slower_than)
-        took, status = await self._ask_pod(ctx, least)
-        asked = {"seconds_at_least": least}
-        achieved = {"seconds": took, "status": status}
-        if took is None:
-            return Achieved(False, asked, achieved, f"no pod of the {self.workload} listens")
-        note = f"{self.path} took {took:.1f} s or more, asked {least:g} s: {status}"
-        return Achieved(took >= least, asked, achieved, note)
-
-    async def _ask_pod(self, ctx: FaultContext, least: float) -> tuple[float | None, str]:
-        """(seconds, what came of it) of the first pod that listens; None if none does."""
         role = ctx.role(self.workload)
-        asked = workloads.question(await workloads.live(ctx, role))
-        if asked is None:
+        probe = workloads.question(await workloads.live(ctx, role))
+        if probe is None:
             raise FaultError(
                 f"{role.ref} has no HTTP probe, so its port is not known",
                 remedy="declare a probe; this fault is about what it asks",
             )
+        least = min(seconds(self.slower_than), probe.timeout_s)
+        took, status = await self._ask_pod(ctx, probe, least)
+        asked = {"seconds_at_least": least}
+        achieved = {"seconds": took, "status": status}
+        if took is None:
+            return Achieved(False, asked, achieved, f"no pod of the {self.workload} listens")
+        felt = took >= least
+        note = f"{role.path} took {took:.1f} s or more, asked {least:g} s: {status}"
+        if not felt and role.path == Role.model_fields["path"].default:
+            note += f" (name a path that needs a connection: path = ... of role {self.workload})"
+        return Achieved(felt, asked, achieved, note)
+
+    async def _ask_pod(
+        self, ctx: FaultContext, probe: workloads.Question, least: float
+    ) -> tuple[float | None, str]:
+        """(seconds, what came of it) of the first pod that listens; None if none does."""
+        role = ctx.role(self.workload)
         for pod in await workloads.pods(ctx, role):
-            if "running" not in workloads.status_of(pod, asked.container).get("state", {}):
+            if "running" not in workloads.status_of(pod, probe.container).get("state", {}):
                 continue
             query = {
                 "protocol": "http",
                 "host": pod["status"]["podIP"],
-                "port": asked.port,
-                "path": self.path,
+                "port": probe.port,
+                "path": role.path,
                 "timeout": least + 0.2,
             }
             got = await agent_pod.ask(ctx, ctx.namespace, "POST", "/exchange", query)

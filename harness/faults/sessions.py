@@ -18,6 +18,7 @@ from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
 
 UNDO = "sessions"
+PROTOCOLS = ("postgres", "mysql")
 TTL_S = 30.0
 """Sessions end by themselves this long after they were last renewed; measurements renew them."""
 
@@ -27,8 +28,9 @@ def support(role: Role, objects: Sequence[Object]) -> Support:
     if role.ref.kind != "Service":
         return Support("unsupported", f"{role.ref} is no Service, so nobody can connect to it")
     protocol = agent_pod.protocol_of(role, objects)
-    if protocol != "postgres":
-        return Support("unsupported", f"{role.ref} speaks {protocol}; only postgres is known here")
+    if protocol not in PROTOCOLS:
+        known = " and ".join(PROTOCOLS)
+        return Support("unsupported", f"{role.ref} speaks {protocol}; known here are {known}")
     return SUPPORTED
 
 

@@ -20,11 +20,12 @@ ANSWER_S = 2.0
 
 @dataclass(frozen=True)
 class Question:
-    """Where a container of the workload can be asked something over HTTP."""
+    """What a probe asks a container over HTTP, and how many seconds it waits for the answer."""
 
     container: str
     port: int
     path: str
+    timeout_s: float
 
 
 def support(role: Role) -> Support:
@@ -55,7 +56,8 @@ def question(workload: Object) -> Question | None:
             asked = (container.get(probe) or {}).get("httpGet")
             if asked:
                 port = ports.get(asked["port"], asked["port"])
-                return Question(container["name"], int(port), asked.get("path") or "/")
+                timeout = float(container[probe].get("timeoutSeconds") or 1)
+                return Question(container["name"], int(port), asked.get("path") or "/", timeout)
     return None
 
 

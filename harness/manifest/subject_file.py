@@ -103,7 +103,8 @@ class Role(_Table):
 
     `ref` is the object, `protocol` what is spoken behind a Service's port (guessed from the port
     where absent), `secret` the Secret with the credentials and `*_key` its keys (`user` where the
-    name is no secret), `dbname` the database, `path` what an HTTP dependency is asked for.
+    name is no secret), `dbname` the database, `path` what is asked for over HTTP (of a workload, a
+    path that needs a connection of its pool).
 
     Some faults need the application's help: `lock` is an SQL statement that locks, in its
     transaction, rows that the requests want to update; `start_delay` the environment variable that

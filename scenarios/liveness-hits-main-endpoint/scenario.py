@@ -8,7 +8,7 @@ scenario = Scenario(
     subject="payment",
     scale=5,
     load=Load(rate=40),
-    faults=[faults.OccupiedPool("database", path="/api/v1/health", slower_than="5s")],
+    faults=[faults.OccupiedPool("database", slower_than="5s")],
     objectives=[
         objectives.restarts("workload", at_most=0),
         objectives.availability(at_least=0.99, during="recovered"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +33,8 @@ from harness.faults import (
 )
 from harness.faults.base import Fault
 
+SHOP = Path(__file__).parents[1] / "foreign" / "shop"
+
 Inject = Callable[..., AbstractAsyncContextManager[Injected]]
 
 DEPENDENCY: list[Fault] = [
@@ -44,7 +47,7 @@ DEPENDENCY: list[Fault] = [
 ]
 SESSIONS: list[Fault] = [
     ConnectionsUsedUp("database"),
-    OccupiedPool("database", path="/api/v1/health", slower_than="3s"),
+    OccupiedPool("database", slower_than="3s"),
 ]
 WORKLOAD: list[Fault] = [
     Hang("workload", pods=1),
@@ -80,6 +83,15 @@ async def test_every_fault_on_a_tcp_dependency(deploy: Any, inject: Inject) -> N
 async def test_every_fault_that_holds_sessions(deploy: Any, inject: Inject, load: Any) -> None:
     app: App = await deploy("payment", scale=5, faults=SESSIONS)
     # Only requests occupy a pool.
+    async with load(app, rate=30):
+        for fault in SESSIONS:
+            await cycle(app, inject, fault)
+
+
+async def test_every_fault_that_holds_sessions_in_mariadb(
+    deploy: Any, inject: Inject, load: Any
+) -> None:
+    app: App = await deploy(SHOP, scale=5, faults=SESSIONS)
     async with load(app, rate=30):
         for fault in SESSIONS:
             await cycle(app, inject, fault)

@@ -62,7 +62,7 @@ DATABASE = Ref("Service", "db", "n", 5432)
         (lambda: SlowStart("workload", delay="soon"), "is no duration"),
         (lambda: Hang("workload", pods=0), "hangs nothing"),
         (lambda: MemoryPressure("workload", size="4Ki"), "is no pressure"),
-        (lambda: OccupiedPool("database", path="/", slower_than="0s"), "slower than nothing"),
+        (lambda: OccupiedPool("database", slower_than="0s"), "slower than nothing"),
     ],
 )
 def test_what_would_do_nothing_is_refused(make: Callable[[], Any], message: str) -> None:
@@ -77,9 +77,9 @@ def test_what_would_do_nothing_is_refused(make: Callable[[], Any], message: str)
         (SlowStart("workload", delay="60s"), Role(ref=WORKLOAD), "start_delay ="),
         (Hang("workload", pods=3), Role(ref=WORKLOAD), "has 2 pods, 3 are to hang"),
         (Hang("database"), Role(ref=DATABASE), "is no workload"),
-        (OccupiedPool("database", path="/"), Role(ref=DATABASE), "lock ="),
+        (OccupiedPool("database"), Role(ref=DATABASE), "lock ="),
         (ConnectionsUsedUp("workload"), Role(ref=WORKLOAD), "is no Service"),
-        (ConnectionsUsedUp("database"), Role(ref=DATABASE, protocol="mysql"), "speaks mysql"),
+        (ConnectionsUsedUp("database"), Role(ref=DATABASE, protocol="redis"), "speaks redis"),
     ],
 )
 def test_a_target_that_cannot_carry_the_fault_is_told_why(
@@ -102,7 +102,7 @@ def test_a_target_that_cannot_carry_the_fault_is_told_why(
         (SlowStart("workload", delay="60s"), Role(ref=WORKLOAD, start_delay="DELAY")),
         (Hang("workload", pods=2), Role(ref=WORKLOAD)),
         (MemoryPressure("workload", size="64Mi"), Role(ref=WORKLOAD)),
-        (OccupiedPool("database", path="/"), Role(ref=DATABASE, lock="SELECT 1")),
+        (OccupiedPool("database"), Role(ref=DATABASE, lock="SELECT 1")),
         (ConnectionsUsedUp("database"), Role(ref=DATABASE)),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_greedy_release_is_one_more_image() -> None:
 
 
 def test_the_first_http_probe_is_what_is_asked() -> None:
-    assert question(API) == Question("api", 8080, "/ready")
+    assert question(API) == Question("api", 8080, "/ready", 1.0)
     bare = {"kind": "Deployment", "spec": {"template": {"spec": {"containers": [{"name": "x"}]}}}}
     assert question(bare) is None
 

@@ -20,6 +20,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -182,36 +183,23 @@ def measure(q: Query) -> dict[str, Any]:
     return {"ok": True, "seconds": took, "error": None, "bytes": count}
 
 
-class Sessions:
-    """Sessions of a PostgreSQL server, held under a name until released or not renewed in time."""
+class RefusedError(Exception):
+    """The server would not let a session in, or not do what it asked for; its own words."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: dict[str, list[Any]] = {}
-        self._deadlines: dict[str, float] = {}
 
-    def hold(self, name: str, q: dict[str, Any]) -> dict[str, Any]:
-        """Open `count` sessions, each running `statement` in a transaction that stays open.
+@dataclass(frozen=True)
+class Session:
+    """One session of a server: runs a statement, and ends."""
 
-        With `count` 0 as many as the server lets in, at most `most`. Answers how many are held, and
-        what the server said to the one that it refused.
-        """
-        import psycopg
+    run: Callable[[str], Any]
+    close: Callable[[], None]
 
-        with self._lock:
-            held = self._held.setdefault(name, [])
-            self._deadlines[name] = time.monotonic() + float(q["ttl"])
-            wanted = int(q.get("count", 1)) or int(q.get("most", 500))
-            while len(held) < wanted:
-                try:
-                    held.append(self._open(q))
-                except psycopg.OperationalError as error:
-                    return {"held": len(held), "refused": str(error).strip()}
-            return {"held": len(held), "refused": None}
 
-    def _open(self, q: dict[str, Any]) -> Any:
-        import psycopg
+def postgres_session(q: dict[str, Any]) -> Session:
+    """A session in a transaction that stays open."""
+    import psycopg
 
+    try:
         connection = psycopg.connect(
             host=q["host"],
             port=int(q["port"]),
@@ -221,19 +209,78 @@ class Sessions:
             application_name="resilience-harness",
             connect_timeout=5,
             # The server ends a session that nobody looks after, even if this pod is gone.
-            options=f"-c idle_in_transaction_session_timeout={int(float(q['ttl']) * 2000)}",
+            options=f"-c idle_in_transaction_session_timeout={unattended_s(q) * 1000}",
         )
         if q.get("statement"):
             connection.execute(q["statement"])
-        return connection
+    except psycopg.OperationalError as error:
+        raise RefusedError(str(error).strip()) from error
+    return Session(connection.execute, connection.close)
+
+
+def mysql_session(q: dict[str, Any]) -> Session:
+    """A session in a transaction that stays open; MariaDB's, too."""
+    import pymysql
+
+    try:
+        connection = pymysql.connect(
+            host=q["host"],
+            port=int(q["port"]),
+            user=q.get("user", "root"),
+            password=q.get("password", ""),
+            database=q.get("dbname") or None,
+            program_name="resilience-harness",
+            connect_timeout=5,
+            # The server ends a session that nobody looks after, even if this pod is gone.
+            init_command=f"SET SESSION wait_timeout = {unattended_s(q)}",
+        )
+        if q.get("statement"):
+            connection.query(q["statement"])
+    except pymysql.OperationalError as error:
+        raise RefusedError(str(error).strip()) from error
+    return Session(connection.query, connection.close)
+
+
+def unattended_s(q: dict[str, Any]) -> int:
+    """Twice as long as the harness leaves a session without renewing it."""
+    return int(float(q["ttl"]) * 2)
+
+
+SESSION_OF = {"postgres": postgres_session, "mysql": mysql_session}
+
+
+class Sessions:
+    """Sessions of a database server, held under a name until released or not renewed in time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[str, list[Session]] = {}
+        self._deadlines: dict[str, float] = {}
+
+    def hold(self, name: str, q: dict[str, Any]) -> dict[str, Any]:
+        """Open `count` sessions, each running `statement` in a transaction that stays open.
+
+        With `count` 0 as many as the server lets in, at most `most`. Answers how many are held, and
+        what the server said to the one that it refused.
+        """
+        with self._lock:
+            held = self._held.setdefault(name, [])
+            self._deadlines[name] = time.monotonic() + float(q["ttl"])
+            wanted = int(q.get("count", 1)) or int(q.get("most", 500))
+            while len(held) < wanted:
+                try:
+                    held.append(SESSION_OF[q["protocol"]](q))
+                except RefusedError as refused:
+                    return {"held": len(held), "refused": str(refused)}
+            return {"held": len(held), "refused": None}
 
     def renew(self, name: str, ttl: float) -> bool:
         """Extend, and keep the server's own clock from ending the sessions; False if gone."""
         with self._lock:
             if name not in self._held:
                 return False
-            for connection in self._held[name]:
-                connection.execute("SELECT 1")
+            for session in self._held[name]:
+                session.run("SELECT 1")
             self._deadlines[name] = time.monotonic() + ttl
             return True
 
@@ -244,10 +291,10 @@ class Sessions:
 
     def _close(self, name: str) -> int:
         self._deadlines.pop(name, None)
-        connections = self._held.pop(name, [])
-        for connection in connections:
-            connection.close()
-        return len(connections)
+        sessions = self._held.pop(name, [])
+        for session in sessions:
+            session.close()
+        return len(sessions)
 
     def watch(self) -> None:
         """Runs for ever beside the server."""
