@@ -94,6 +94,7 @@ def test_an_event_that_is_missing_may_have_been_held_back(sent: int, hint: str) 
     tale.event(41, "b", "Unhealthy", "Liveness probe failed", warnings=3)
     assert hint in shows.event("BackOff").hidden(tale.until())
     assert bool(hint) == bool(shows.event("BackOff").hidden(tale.until()))
+    assert not shows.event("Killing").hidden(tale.until())
 
 
 def test_an_unknown_probe_is_refused() -> None:

@@ -15,6 +15,17 @@ Probe = Literal["liveness", "readiness", "startup"]
 WARNINGS_OF_A_POD = 25
 """So many events of one type about one object a source sends, then one in five minutes
 (client-go, `EventSourceObjectSpamFilter`)."""
+_KUBELET_WARNINGS = (
+    "BackOff",
+    "Evicted",
+    "Failed",
+    "FailedMount",
+    "FailedPostStartHook",
+    "FailedPreStopHook",
+    "FailedSync",
+    "Unhealthy",
+)
+"""Reasons of those; `Killing` and the like are of type Normal and counted apart."""
 
 
 @register("shows", "event")
@@ -44,6 +55,8 @@ class Event(Sign):
 
     def hidden(self, history: History) -> str:
         """A kubelet that has sent all its warnings of a pod sends none of these either."""
+        if self.reason not in _KUBELET_WARNINGS:
+            return ""
         for pod in history.pods_of(self.on):
             sent: dict[tuple[str, str], int] = {}
             for e in history.events:
