@@ -12,7 +12,7 @@ from harness.declare import Json
 from harness.history import SECOND, History, Window
 
 MOST_BY_OTHERS = 0.5
-"""Of the machine's CPU. Measured where a trial had the machine to itself: 0.00 to 0.16, for the
+"""Of the machine's CPU. Measured where a trial had the machine to itself: 0.00 to 0.19, for the
 container engine and what the hypervisor takes; with two busy processes for each CPU beside it: 0.7
 to 0.8."""
 LEAST_IDLE = 0.1
