@@ -49,11 +49,12 @@ class Crowding:
 def most_crowded(history: History, window: Window) -> Crowding | None:
     """The worst stretch that ended in this window, or soon after; None if nothing was recorded.
 
-    A stretch may begin before the window.
+    A stretch may begin before the window. One that counts as crowded is worse than any that does
+    not, however much others had while some was left over.
     """
     limit = (window.end if window.end is not None else history.now) + int(_LATE_S * SECOND)
     records = history.machine
-    worst: Crowding | None = None
+    told: list[Crowding] = []
     begin = 0
     for index, later in enumerate(records):
         while begin < index and later["t"] - records[begin + 1]["t"] >= STRETCH_S * SECOND:
@@ -61,9 +62,9 @@ def most_crowded(history: History, window: Window) -> Crowding | None:
         if not window.begin <= later["t"] <= limit:
             continue
         found = _between(records[begin], later)
-        if found is not None and (worst is None or found.others > worst.others):
-            worst = found
-    return worst
+        if found is not None:
+            told.append(found)
+    return max(told, key=lambda each: (each.crowded, each.others), default=None)
 
 
 def _between(earlier: Json, later: Json) -> Crowding | None:

@@ -189,7 +189,8 @@ def _rule(
         return "inconclusive", "harness", tuple(_not_felt(history, faults, f) for f in unfelt)
     broken = tuple(f.reason for _, f in found if f.state == "broken")
     if broken:
-        at = max((f.at for _, f in found if f.state == "broken" and f.at is not None), default=None)
+        # One objective that broke before others took the machine is enough.
+        at = min((f.at for _, f in found if f.state == "broken" and f.at is not None), default=None)
         crowded = _crowded(history, Window(history.injected_at or 0, at), broken)
         return crowded or ("failed", None, broken)
     short = [f for f in felts if needed is not None and f.seconds < needed.seconds]

@@ -107,7 +107,7 @@ class Role(_Table):
     path that needs a connection of its pool).
 
     Some faults need the application's help: `lock` is an SQL statement that locks, in its
-    transaction, rows that the requests want to update; `start_delay` the environment variable that
+    transaction, rows or a table that the requests want; `start_delay` the environment variable that
     delays the workload's start by so many seconds; `greedy` a release that takes memory at start.
     """
 

@@ -18,7 +18,7 @@ scenario = Scenario(
     faults=[faults.HeapAtStart("workload")],
     objectives=[
         objectives.restarts("workload", at_most=0),
-        objectives.rollout("workload", within="900s"),
+        objectives.rollout("workload", within="600s"),
         objectives.availability(at_least=0.99, during="recovered"),
         objectives.recovery(within="readiness + 5s"),
     ],

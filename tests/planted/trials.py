@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from harness import Expect, Load, Scenario, objectives
@@ -73,7 +72,7 @@ async def carry_out(
         variant=SUBJECT / "variants" / component if component else None,
         kubectl=await supply.kubectl(),
     )
-    planted = replace(scenario(faults, variant=name, expect=expect, control=control))
+    planted = scenario(faults, variant=name, expect=expect, control=control)
     prepared = Prepared(planted, subject, {name: made.objects}, 1, ())
     each = await plan(prepared, name, supply, stand.cluster, seed=1, folder=folder)
     return await leased(each, stand, listener or Quiet())

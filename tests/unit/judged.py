@@ -216,10 +216,11 @@ class Tale:
         """One measurement of a fault."""
         self.add(t, "measurement", fault=fault, felt=felt, asked={}, achieved={}, note=note)
 
-    def machine(self, others: float, *, until: float = 60.0) -> None:
-        """Others had this share of a machine of two CPUs that was busy all the time."""
-        for t in range(0, int(until), 5):
-            nodes = {"n": {"seconds": (1 - others) * 2 * t, "at": float(t)}}
+    def machine(self, others: float, *, since: float = 0.0) -> None:
+        """Others had this share, from then on, of a machine of two CPUs that was always busy."""
+        for t in range(0, 60, 5):
+            taken = others * 2 * max(t - since, 0.0)
+            nodes = {"n": {"seconds": 2.0 * t - taken, "at": float(t)}}
             self.add(t, "machine", cpus=2, busy=2.0 * t, own=0.0, stolen=0.0, nodes=nodes)
 
     def problem(self, t: float, blame: str, message: str) -> None:

@@ -15,12 +15,20 @@ FAULT = Window(at(20), at(60))
 
 
 def told(
-    others: float, *, nodes: float = 0.4, idle: float = 0.0, after: float = 0.0, stolen: float = 0.0
+    others: float,
+    *,
+    nodes: float = 0.4,
+    after: float = 0.0,
+    stolen: float = 0.0,
+    then: tuple[float, float] | None = None,
 ) -> History:
-    """A minute and a half; shares of the machine, those of others from second `after` on."""
+    """A minute and a half; shares of the machine, those of others from second `after` on, and
+    `then` (others, nodes) in its second half."""
     history = History()
     busy = used = taken = 0.0
     for t in range(0, 90, EVERY):
+        if then is not None and t >= 45:
+            others, nodes = then
         if t >= after:
             busy += others * CPUS * EVERY
         busy += nodes * CPUS * EVERY
@@ -66,6 +74,14 @@ def test_crowded_is_more_than_half_to_others_and_nothing_idle(
     worst = most_crowded(told(others, nodes=nodes, stolen=stolen), FAULT)
     assert worst is not None
     assert worst.crowded is crowded
+
+
+def test_a_crowded_stretch_is_worse_than_one_with_more_for_others_and_room() -> None:
+    history = told(0.7, nodes=0.1, then=(0.55, 0.45))
+    worst = most_crowded(history, Window(at(0)))
+    assert worst is not None
+    assert worst.crowded
+    assert worst.others < 0.7
 
 
 def test_only_what_ended_in_the_window_or_soon_after_counts() -> None:

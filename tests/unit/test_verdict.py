@@ -89,6 +89,14 @@ def test_what_broke_while_others_had_the_machine_is_the_host_s_fault(
     assert (verdict == "failed") != ("the machine was taken" in result.deciding)
 
 
+def test_what_broke_before_others_took_the_machine_is_a_failure() -> None:
+    tale = calm()
+    tale.machine(0.9, since=30)
+    early, late = (Says(Finding("broken", "it is broken", at(t))) for t in (22, 38))
+    assert ruling(tale, late, expect=FAILS).verdict == "inconclusive"
+    assert ruling(tale, late, early, expect=FAILS).verdict == "failed"
+
+
 def test_what_held_although_others_had_the_machine_is_good() -> None:
     tale = calm()
     tale.machine(0.9)

@@ -62,17 +62,35 @@ class Connections:
 KEPT = Connections()
 
 
+def postgres_login(q: dict[str, Any]) -> dict[str, Any]:
+    """Where the server is and who asks, in psycopg's words."""
+    return {
+        "host": q["host"],
+        "port": int(q["port"]),
+        "user": q.get("user", "postgres"),
+        "password": q.get("password", ""),
+        "dbname": q.get("dbname") or q.get("user", "postgres"),
+    }
+
+
+def mysql_login(q: dict[str, Any]) -> dict[str, Any]:
+    """Where the server is and who asks, in pymysql's words."""
+    return {
+        "host": q["host"],
+        "port": int(q["port"]),
+        "user": q.get("user", "root"),
+        "password": q.get("password", ""),
+        "database": q.get("dbname") or None,
+    }
+
+
 def postgres(q: Query) -> Timed:
     """`SELECT 1`, or as many bytes as asked for, over a kept connection."""
     import psycopg
 
     def connect() -> Any:
         return psycopg.connect(
-            host=q["host"],
-            port=int(q["port"]),
-            user=q.get("user", "postgres"),
-            password=q.get("password", ""),
-            dbname=q.get("dbname") or q.get("user", "postgres"),
+            **postgres_login(q),
             connect_timeout=max(2, int(wait(q))),
             tcp_user_timeout=int(wait(q) * 1000),
             autocommit=True,
@@ -93,11 +111,7 @@ def mysql(q: Query) -> Timed:
 
     def connect() -> Any:
         return pymysql.connect(
-            host=q["host"],
-            port=int(q["port"]),
-            user=q.get("user", "root"),
-            password=q.get("password", ""),
-            database=q.get("dbname") or None,
+            **mysql_login(q),
             connect_timeout=wait(q),
             read_timeout=wait(q),
         )
@@ -201,11 +215,7 @@ def postgres_session(q: dict[str, Any]) -> Session:
 
     try:
         connection = psycopg.connect(
-            host=q["host"],
-            port=int(q["port"]),
-            user=q.get("user", "postgres"),
-            password=q.get("password", ""),
-            dbname=q.get("dbname") or q.get("user", "postgres"),
+            **postgres_login(q),
             application_name="resilience-harness",
             connect_timeout=5,
             # The server ends a session that nobody looks after, even if this pod is gone.
@@ -224,11 +234,7 @@ def mysql_session(q: dict[str, Any]) -> Session:
 
     try:
         connection = pymysql.connect(
-            host=q["host"],
-            port=int(q["port"]),
-            user=q.get("user", "root"),
-            password=q.get("password", ""),
-            database=q.get("dbname") or None,
+            **mysql_login(q),
             program_name="resilience-harness",
             connect_timeout=5,
             # The server ends a session that nobody looks after, even if this pod is gone.
