@@ -25,7 +25,7 @@ from harness.errors import UsageError
 from harness.units import seconds
 
 if TYPE_CHECKING:
-    from harness.history import History
+    from harness.history.history import History
 
 State = Literal["met", "broken", "open"]
 Scope = Literal["namespace", "node", "cluster", "machine"]

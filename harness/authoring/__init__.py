@@ -1,8 +1,8 @@
 """What the fixtures for test authors hand out: an application, its traffic, a fault that is in.
 
-Everything is carried out by `harness.stage`, as in a trial; here are the order that the author of
-a test decides, and what an author may ask afterwards. How pytest gets hold of it is in
-`harness.fixtures`.
+Everything is carried out by `harness.trial.stage`, as in a trial; here are the order that the
+author of a test decides, and what an author may ask afterwards. How pytest gets hold of it is in
+`harness.plugin.fixtures`.
 """
 
 from __future__ import annotations

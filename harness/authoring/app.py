@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.authoring.held import Held
 from harness.authoring.story import tell
-from harness.cluster.api import Kube
 from harness.errors import Inconclusive, ResidueError, UsageError
 from harness.faults.base import Fault
-from harness.history import History
+from harness.history.history import History
+from harness.kube.client import Kube
 from harness.manifest.objects import Ref, did_you_mean
-from harness.run import Quiet
-from harness.stage import CannotConclude, Ground, Placement, Stage
+from harness.runs.run import Quiet
+from harness.trial.stage import CannotConclude, Ground, Placement, Stage
 
 if TYPE_CHECKING:
     from harness.authoring.injection import Injected

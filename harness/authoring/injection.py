@@ -12,14 +12,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
-from harness import verdict
 from harness.authoring.app import App, Target
-from harness.cluster.eventually import FailureContext, eventually
 from harness.declare import Exposure, Json, Objective
 from harness.errors import FaultError, Inconclusive, UsageError, WaitTimeout
 from harness.faults.base import Fault
+from harness.judgement import verdict
+from harness.kube.eventually import FailureContext, eventually
 from harness.objectives import availability, restarts
-from harness.trial import MEASURE_EVERY_S, SUSTAIN_MARGIN_S
+from harness.trial.trial import MEASURE_EVERY_S, SUSTAIN_MARGIN_S
 from harness.units import Duration, seconds
 
 CONTROL = "8s"

@@ -9,20 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import catalog, paths
-from harness.cluster.render import render
-from harness.cluster.supply import Supply
+from harness import paths
 from harness.declare import AS_GIVEN, Load
 from harness.errors import FaultError, ManifestError, UsageError
 from harness.faults import proxied
 from harness.faults.base import Fault
+from harness.images.render import render
+from harness.images.supply import Supply
 from harness.manifest import images as manifest_images
 from harness.manifest import scale as manifest_scale
 from harness.manifest import validate
 from harness.manifest.isolation import isolate
 from harness.manifest.objects import Object, did_you_mean
 from harness.manifest.subject_file import FILE, SubjectFile, load_subject
-from harness.stage import Placement
+from harness.runs import catalog
+from harness.trial.stage import Placement
 
 ENTRY = "entry"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import verdict
-from harness.crowding import most_crowded
 from harness.declare import Fault
-from harness.history import PHASES, SECOND, History, Window
+from harness.history.history import PHASES, SECOND, History, Window
+from harness.judgement import verdict
+from harness.judgement.contention import most_crowded
 
 WARNINGS = 8
 """Warning events that are shown, the latest ones."""

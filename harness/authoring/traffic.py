@@ -11,11 +11,11 @@ from typing import Literal, get_args
 from harness.authoring.app import App
 from harness.declare import Load
 from harness.errors import Inconclusive, UsageError
-from harness.history import Window
+from harness.history.history import Window
+from harness.history.requests import Requests
 from harness.load.generator import Generator
 from harness.objectives.traffic import During, Recovery, window_of
-from harness.requests import Requests
-from harness.trial import RECOVER_MARGIN_S
+from harness.trial.trial import RECOVER_MARGIN_S
 
 Stretch = Literal["control", "fault", "recovered", "all"]
 

@@ -23,13 +23,13 @@ from harness.authoring.space import Namespace
 from harness.authoring.story import warnings
 from harness.authoring.traffic import Traffic, loaded
 from harness.cluster.clusters import Cluster
-from harness.cluster.eventually import eventually as wait
 from harness.cluster.leases import cluster_lease
-from harness.cluster.supply import Supply
 from harness.errors import HarnessError, UsageError
 from harness.faults.base import Fault
-from harness.run import stand_on
-from harness.stage import Ground, equip
+from harness.images.supply import Supply
+from harness.kube.eventually import eventually as wait
+from harness.runs.run import stand_on
+from harness.trial.stage import Ground, equip
 from harness.units import Duration, seconds
 
 T = TypeVar("T")

@@ -15,15 +15,16 @@ import sys
 import time
 from collections.abc import Sequence
 
-from harness.cluster import blueprint, children, clusters, kind, shapes, toolchain
+from harness.cluster import blueprint, clusters, kind, shapes
 from harness.cluster.apiserver import ApiServer
 from harness.cluster.clusters import NodeRecord
-from harness.cluster.engine import Engine, ensure_engine
 from harness.cluster.lifecycle import down
-from harness.cluster.node_image import node_image
 from harness.cluster.readiness import until_ready
-from harness.cluster.registry import ensure_registry
 from harness.cluster.shapes import Shape
+from harness.host import go_programs, processes
+from harness.host.engine import Engine, ensure_engine
+from harness.images.node_image import node_image
+from harness.images.registry import ensure_registry
 
 GOAL = 1.1
 _BARE = "bench-bare"
@@ -35,11 +36,11 @@ async def bare_seconds(shape: Shape, engine: Engine, image: str) -> float:
     plan = blueprint.draw(_BARE, shape)
     kubeconfig = clusters.folder(_BARE) / "kubeconfig"
     nodes = [NodeRecord(name=name, role=role) for name, role in shape.nodes(_BARE)]
-    program = toolchain.kind()
+    program = go_programs.kind()
     words = ["create", "cluster", "--name", _BARE, "--image", image]
     try:
         began = time.monotonic()
-        made = await children.run(
+        made = await processes.run(
             [program, *words, "--config", plan.config, "--kubeconfig", kubeconfig],
             env=engine.env,
             timeout=600,
@@ -58,7 +59,7 @@ async def our_seconds(shape: Shape, engine: Engine) -> tuple[float, float]:
         timings = []
         for _ in range(2):
             began = time.monotonic()
-            (await children.run(words, timeout=600)).require()
+            (await processes.run(words, timeout=600)).require()
             timings.append(time.monotonic() - began)
         return timings[0], timings[1]
     finally:

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import orjson
 
-from harness.arrivals import SECOND, Schedule
 from harness.declare import Expect, Json, RoleFacts
 from harness.faults import SlowDependency
-from harness.history import PHASES, REQUESTS_FILE, SCHEMA, Writer
-from harness.judging import judge_folder
+from harness.history.arrivals import SECOND, Schedule
+from harness.history.history import PHASES, REQUESTS_FILE, SCHEMA, Writer
 from harness.objectives import availability, latency, recovery, restarts, shows
+from harness.runs.rejudge import judge_folder
 
 GOAL_S = 2.0
 _LENGTH_S = 1800.0

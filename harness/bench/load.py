@@ -25,12 +25,12 @@ import numpy as np
 import orjson
 from rich.console import Console
 
-from harness.arrivals import SECOND, Schedule
 from harness.declare import Load
+from harness.history.arrivals import SECOND, Schedule
+from harness.history.outcomes import GeneratorHealth
+from harness.history.requests import COLUMNS, Requests
 from harness.load.generator import Generator
 from harness.load.plan import Plan, plan
-from harness.outcomes import GeneratorHealth
-from harness.requests import COLUMNS, Requests
 
 GOAL_RECORDING = 0.05
 GOAL_JUDGE_S = 2.0

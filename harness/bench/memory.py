@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from harness.cluster.engine import ensure_engine
+from harness.host.engine import ensure_engine
 
 _RUNS = Path("harness-runs")
 

@@ -13,11 +13,11 @@ import yaml
 
 from harness import paths
 from harness.cluster import clusters
-from harness.cluster.api import Kube, Obj
 from harness.cluster.clusters import Cluster, Node, Versions, default_kubeconfig
-from harness.cluster.engine import Engine
 from harness.cluster.shapes import CONTROL_PLANE, WORKER
 from harness.errors import UsageError
+from harness.host.engine import Engine
+from harness.kube.client import Kube, Obj
 
 _ROLE_LABEL = "node-role.kubernetes.io/control-plane"
 

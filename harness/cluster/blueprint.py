@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from harness.cluster import clusters, shapes, volumes
-from harness.cluster.registry import containerd_patches, node_files
 from harness.cluster.shapes import ENTRY_PORTS, FIRST_NODE_PORT, EntryPort, Shape
 from harness.errors import HostError
+from harness.images.registry import containerd_patches, node_files
 
 _MINIMUM_DISK = 2 * 10**9
 _CERTS = PurePosixPath("/etc/containerd/certs.d")

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.cluster.api import Kube
+from harness.kube.client import Kube
 from harness.manifest.objects import Object, containers, pod_spec, replicas, workloads
 from harness.units import quantity
 

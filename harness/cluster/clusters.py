@@ -16,9 +16,9 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from harness import paths
-from harness.cluster.engine import Engine
 from harness.cluster.shapes import CONTROL_PLANE, EntryPort
 from harness.errors import ClusterError, UsageError
+from harness.host.engine import Engine
 
 DEFAULT_NAME = "harness"
 # The longest name in the cluster is `<name>-external-load-balancer`; a host name has 63 characters.

@@ -14,10 +14,10 @@ from typing import Literal
 from harness.cluster import clusters, kind
 from harness.cluster.apiserver import ApiServer, is_ready
 from harness.cluster.clusters import Cluster, Record
-from harness.cluster.engine import Engine
 from harness.cluster.kind import Container
 from harness.cluster.leases import Holder, being_changed, holders
 from harness.errors import ClusterError
+from harness.host.engine import Engine
 
 State = Literal["running", "creating", "stopped", "broken", "foreign"]
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.cluster import children
-from harness.cluster.engine import Engine
 from harness.errors import ClusterError, HarnessError, HostError
+from harness.host import processes
+from harness.host.engine import Engine
 
 _CREATE_SECONDS = 600.0
 _CLUSTER_LABEL = "io.x-k8s.kind.cluster"
@@ -57,7 +57,7 @@ async def create(
         *("create", "cluster", "--name", name, "--config", config, "--image", image),
         *("--kubeconfig", kubeconfig, "--wait", "0s", "--verbosity", "1"),
     ]
-    done = await children.run(
+    done = await processes.run(
         words, env=engine.env, timeout=_CREATE_SECONDS, pass_fds=tuple(keep_open)
     )
     await asyncio.to_thread(log.write_bytes, done.stdout + done.stderr)
@@ -92,7 +92,7 @@ def explain(output: str, *, log: Path) -> HarnessError:
 
 async def delete(kind: Path, engine: Engine, *, name: str, kubeconfig: Path) -> None:
     """Remove the cluster's containers and its kubeconfig entries; fine if there are none."""
-    done = await children.run(
+    done = await processes.run(
         [kind, "delete", "cluster", "--name", name, "--kubeconfig", kubeconfig], env=engine.env
     )
     done.require(
@@ -102,7 +102,7 @@ async def delete(kind: Path, engine: Engine, *, name: str, kubeconfig: Path) -> 
 
 async def merge_kubeconfig(kind: Path, engine: Engine, *, name: str, into: Path) -> None:
     """Add the cluster to a kubeconfig of the user's and make it the current context."""
-    done = await children.run(
+    done = await processes.run(
         [kind, "export", "kubeconfig", "--name", name, "--kubeconfig", into], env=engine.env
     )
     done.require(remedy=f"see whether {into} can be written and is not locked ({into}.lock)")
@@ -116,7 +116,7 @@ async def containers(engine: Engine) -> list[Container]:
         f'{{{{.Label "{_ROLE_LABEL}"}}}}',
         "{{.State}}",
     ]
-    done = await children.run(
+    done = await processes.run(
         [
             "docker",
             "ps",
@@ -139,7 +139,7 @@ async def containers(engine: Engine) -> list[Container]:
 async def mounts(engine: Engine, container: str) -> Mapping[Path, Path]:
     """Host folders that a container has mounted, by the path inside."""
     template = r'{{range .Mounts}}{{.Destination}}{{"\t"}}{{.Source}}{{"\n"}}{{end}}'
-    done = await children.run(
+    done = await processes.run(
         ["docker", "inspect", "--format", template, container], env=engine.env
     )
     rows = (line.split("\t") for line in done.require().text.splitlines() if "\t" in line)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.cluster import blueprint, clusters, condition, kind, shapes, toolchain, volumes
+from harness.cluster import blueprint, clusters, condition, kind, shapes, volumes
 from harness.cluster.apiserver import ApiServer
 from harness.cluster.clusters import (
     DEFAULT_NAME,
@@ -24,15 +24,16 @@ from harness.cluster.clusters import (
     VersionsRecord,
 )
 from harness.cluster.condition import Condition
-from harness.cluster.engine import Engine, ensure_engine, find_engine
 from harness.cluster.kind import PortTakenError
 from harness.cluster.leases import FileLock, Lease, cluster_lease, lifecycle_lock
-from harness.cluster.node_image import load_balancer_image, node_image
 from harness.cluster.readiness import until_ready
-from harness.cluster.registry import ensure_registry
 from harness.cluster.shapes import Shape
 from harness.errors import ClusterError, UsageError
-from harness.steps import reporter, step
+from harness.host import go_programs
+from harness.host.engine import Engine, ensure_engine, find_engine
+from harness.host.progress import reporter, step
+from harness.images.node_image import load_balancer_image, node_image
+from harness.images.registry import ensure_registry
 
 _PORT_TRIES = 3
 
@@ -144,7 +145,7 @@ async def down(name: str = DEFAULT_NAME, *, force: bool = False) -> bool:
                 f"cluster {name!r} is in use by {users}",
                 remedy="wait for it to end, or take the cluster away from it with `--force`",
             )
-        await _remove(name, seen.record, engine, await asyncio.to_thread(toolchain.kind))
+        await _remove(name, seen.record, engine, await asyncio.to_thread(go_programs.kind))
         shutil.rmtree(folder)
     return True
 
@@ -161,7 +162,7 @@ async def merge_kubeconfig(cluster: Cluster, into: Path) -> None:
     record.merged_into = sorted({*record.merged_into, into})
     record.save()
     await kind.merge_kubeconfig(
-        await asyncio.to_thread(toolchain.kind), cluster.engine, name=cluster.name, into=into
+        await asyncio.to_thread(go_programs.kind), cluster.engine, name=cluster.name, into=into
     )
 
 
@@ -183,7 +184,7 @@ async def _make(name: str, shape: Shape, engine: Engine, lock: FileLock) -> Clus
 
 async def _parts(shape: Shape, engine: Engine) -> _Parts:
     program, image, _ = await asyncio.gather(
-        asyncio.to_thread(toolchain.kind),
+        asyncio.to_thread(go_programs.kind),
         asyncio.to_thread(node_image, engine),
         asyncio.to_thread(ensure_registry, engine),
     )
@@ -234,7 +235,7 @@ async def _finish(record: Record, parts: _Parts) -> Cluster:
     record.versions = VersionsRecord(
         kubernetes=info["kubeletVersion"],
         containerd=info["containerRuntimeVersion"].replace("://", " "),
-        kind=toolchain.KIND_VERSION,
+        kind=go_programs.KIND_VERSION,
         node_image=parts.image,
     )
     record.phase = "ready"

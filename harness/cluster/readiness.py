@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from harness.cluster import children
 from harness.cluster.apiserver import ApiServer, is_ready
 from harness.cluster.clusters import NodeRecord
-from harness.cluster.engine import Engine
 from harness.cluster.shapes import CONTROL_PLANE
 from harness.errors import ClusterError, WaitTimeout
+from harness.host import processes
+from harness.host.engine import Engine
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ async def _dns(server: ApiServer, nodes: Sequence[NodeRecord], engine: Engine) -
     node = next(node.name for node in nodes if node.role == CONTROL_PLANE)
     address = await _persist(server.dns_address)
     words = ["unshare", "--mount", "bash", "-c", _ASK_DNS, "bash", address, _NAME]
-    done = await children.run(
+    done = await processes.run(
         ["docker", "exec", node, "timeout", f"{_LIMIT_SECONDS:.0f}", *words],
         env=engine.env,
         timeout=_LIMIT_SECONDS,

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from harness.cluster.clusters import Record
-from harness.cluster.engine import Engine
+from harness.host.engine import Engine
 
 NODE_FOLDER = "/var/lib/harness-volumes"
 """Where the nodes see it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from harness.commands.run import execute
-from harness.run import Options
+from harness.runs.run import Options
 
 DEMO = (
     "liveness-checks-database",

@@ -13,18 +13,18 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from harness import doctor as judge
 from harness import faults  # noqa: F401 - importing registers every fault
 from harness.cluster.blueprint import free_ports
 from harness.cluster.condition import observe_all
-from harness.cluster.engine import find_engine
-from harness.cluster.host import HostFacts, host_facts
-from harness.cluster.process import output
 from harness.cluster.shapes import ENTRY_PORTS
+from harness.commands import host_checks as judge
+from harness.commands.host_checks import FaultRow, Finding, Surroundings
 from harness.commands.running import out, run
 from harness.declare import registered
-from harness.doctor import FaultRow, Finding, Surroundings
 from harness.faults.base import Fault
+from harness.host.commands import output
+from harness.host.engine import find_engine
+from harness.images.host_facts import HostFacts, host_facts
 
 _MARKS = {
     "ok": "[green]ok[/]",

@@ -9,10 +9,10 @@ import typer
 
 from harness.cluster import clusters
 from harness.cluster.clusters import DEFAULT_NAME
-from harness.cluster.engine import stop_engine
 from harness.cluster.lifecycle import down as take_down
 from harness.commands.running import out, run
 from harness.commands.up import CLUSTER_HELP
+from harness.host.engine import stop_engine
 
 
 def down(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from harness.cluster.healing import heal_dead
-from harness.cluster.world import open_world
 from harness.commands.running import out, run
+from harness.undo.healing import heal_dead
+from harness.undo.reach import open_world
 
 
 def heal() -> None:

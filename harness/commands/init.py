@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from harness.cluster.reading import has_kustomization, read
-from harness.cluster.supply import KUBERNETES_VERSION
 from harness.commands.running import err, out, run
 from harness.errors import ManifestError, UsageError
+from harness.images.reading import has_kustomization, read
+from harness.images.supply import KUBERNETES_VERSION
 from harness.manifest.images import ImageName, images
 from harness.manifest.propose import propose
 from harness.manifest.subject_file import FILE, parse_subject

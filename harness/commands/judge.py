@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from harness.commands.running import out
-from harness.judging import rejudge
 from harness.report.console import print_summary
 from harness.report.write import write_reports
+from harness.runs.rejudge import rejudge
 
 
 def judge(

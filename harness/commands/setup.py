@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from harness.cluster.setup import setup as set_everything_up
 from harness.commands.running import out, run
+from harness.images.setup import setup as set_everything_up
 
 
 def setup() -> None:

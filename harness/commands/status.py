@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 
 from harness.cluster.condition import Condition, observe_all
-from harness.cluster.engine import find_engine
 from harness.commands.running import out, run
+from harness.host.engine import find_engine
 
 _STYLES = {"running": "green", "creating": "yellow", "foreign": "dim"}
 

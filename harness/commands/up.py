@@ -10,11 +10,11 @@ import typer
 
 from harness.cluster import shapes
 from harness.cluster.clusters import DEFAULT_NAME, Cluster, default_kubeconfig
-from harness.cluster.healing import heal_dead
 from harness.cluster.lifecycle import merge_kubeconfig
 from harness.cluster.lifecycle import up as bring_up
-from harness.cluster.world import open_world
 from harness.commands.running import out, run
+from harness.undo.healing import heal_dead
+from harness.undo.reach import open_world
 
 ShapeName = StrEnum("ShapeName", {name: name for name in shapes.SHAPES})  # type: ignore[misc]
 

@@ -13,15 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from harness.cluster.api import Kube
 from harness.cluster.clusters import Cluster
-from harness.cluster.host import HostFacts
-from harness.cluster.ledger import Entry, Ledger
-from harness.cluster.nodes import NodeCommands
 from harness.declare import Declared, Json, Scope
 from harness.errors import FaultError
+from harness.images.host_facts import HostFacts
+from harness.kube.client import Kube
 from harness.manifest.objects import Object, Ref
 from harness.manifest.subject_file import Role
+from harness.nodes.nodes import NodeCommands
+from harness.undo.ledger import Entry, Ledger
 
 
 @dataclass(frozen=True)

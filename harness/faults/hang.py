@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.cluster import cgroups
-from harness.cluster.ledger import Record, undo
-from harness.cluster.world import World
 from harness.declare import register
 from harness.errors import FaultError, UsageError
 from harness.faults import in_node, workloads
 from harness.faults.base import Achieved, Fault, FaultContext, Support
 from harness.manifest.objects import Object, find
 from harness.manifest.subject_file import Role
+from harness.nodes import cgroups
+from harness.undo.ledger import Record, undo
+from harness.undo.reach import World
 
 UNDO = "hang"
 

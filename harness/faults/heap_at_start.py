@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.cluster.cgroups import PodMemory, pod_memory
 from harness.declare import register
 from harness.faults import rollouts, workloads
 from harness.faults.base import Achieved, Fault, FaultContext, Support
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import GreedyRelease, Role
+from harness.nodes.cgroups import PodMemory, pod_memory
 from harness.units import quantity_bytes
 
 _SHARE = 0.9

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 
-from harness.cluster.nodes import NodeCommands
+from harness.nodes.nodes import NodeCommands
 
 TTL_S = 30.0
 """What is not renewed within this time ends by itself; each measurement renews it."""

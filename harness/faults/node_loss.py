@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar, Literal, get_args
 
-from harness.cluster.eventually import eventually
-from harness.cluster.host import HostFacts
-from harness.cluster.ledger import Record, undo
-from harness.cluster.world import World
 from harness.declare import Json, Scope, register
 from harness.errors import FaultError, UsageError
 from harness.faults import in_node, workloads
 from harness.faults.base import SUPPORTED, Achieved, Fault, FaultContext, Support
+from harness.images.host_facts import HostFacts
+from harness.kube.eventually import eventually
+from harness.undo.ledger import Record, undo
+from harness.undo.reach import World
 
 Mode = Literal["paused", "kubelet-stopped"]
 

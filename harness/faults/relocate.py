@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from harness.cluster.api import ApiError
-from harness.cluster.eventually import eventually
-from harness.cluster.ledger import Record, undo
-from harness.cluster.world import World
 from harness.declare import Json, Scope, register
 from harness.errors import FaultError
 from harness.faults import workloads
 from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.kube.client import ApiError
+from harness.kube.eventually import eventually
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
+from harness.undo.ledger import Record, undo
+from harness.undo.reach import World
 
 UNDO = "cordon"
 RESTARTED = "kubectl.kubernetes.io/restartedAt"

@@ -11,13 +11,13 @@ import copy
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from harness.cluster.api import ApiError
-from harness.cluster.ledger import Record, undo
-from harness.cluster.world import World
 from harness.faults import workloads
 from harness.faults.base import FaultContext
+from harness.kube.client import ApiError
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
+from harness.undo.ledger import Record, undo
+from harness.undo.reach import World
 
 UNDO = "rollout"
 HEALED_WITHIN = "120s"

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.cluster.api import ApiError
-from harness.cluster.ledger import Record, undo
-from harness.cluster.world import World
 from harness.declare import Json
 from harness.errors import FaultError
 from harness.faults import agent_pod
 from harness.faults.base import SUPPORTED, FaultContext, Support
+from harness.kube.client import ApiError
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
+from harness.undo.ledger import Record, undo
+from harness.undo.reach import World
 
 UNDO = "sessions"
 PROTOCOLS = ("postgres", "mysql")

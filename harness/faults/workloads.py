@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.cluster.api import ApiError, UnreachableError
 from harness.errors import FaultError
 from harness.faults.base import SUPPORTED, FaultContext, Support
+from harness.kube.client import ApiError, UnreachableError
 from harness.manifest.objects import Object, containers, find
 from harness.manifest.subject_file import Role
 

@@ -22,7 +22,7 @@ from locust.env import Environment
 from locust.runners import LocalRunner
 from locust.util.load_locustfile import load_locustfile
 
-from harness import outcomes
+from harness.history import outcomes
 from harness.load.open_loop import outcome_of
 from harness.load.plan import LOOPBACK, Plan
 from harness.load.recorder import Recorder

@@ -20,10 +20,10 @@ from typing import Self
 
 from harness.declare import Load
 from harness.errors import LoadError
+from harness.history.outcomes import GeneratorHealth, Percentiles
+from harness.history.requests import Requests, RequestsTail
+from harness.host.progress import tail
 from harness.load.plan import ERROR_PREFIX, EXIT_RECORDING, EndpointLike, Plan, plan
-from harness.outcomes import GeneratorHealth, Percentiles
-from harness.requests import Requests, RequestsTail
-from harness.steps import tail
 
 # Locust is imported before the harness, as it asks for: it patches what others import.
 _CHILD = "import locust; from harness.load.runner import main; main()"

@@ -20,8 +20,8 @@ from locust import User, task
 from locust.env import Environment
 from locust.exception import CatchResponseError, StopUser
 
-from harness import outcomes
-from harness.arrivals import SECOND, Due, Schedule
+from harness.history import outcomes
+from harness.history.arrivals import SECOND, Due, Schedule
 from harness.load.plan import Plan
 from harness.load.recorder import Recorder
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from harness.arrivals import Arrivals
 from harness.declare import Load
 from harness.errors import LoadError, UsageError
+from harness.history.arrivals import Arrivals
 from harness.units import seconds
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

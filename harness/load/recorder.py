@@ -1,8 +1,8 @@
 """Writes the recording: one JSON line of columns for each flush, and what the generator was doing.
 
-Runs inside the generator's process. `harness.requests` reads the file; the two share the names of
-the columns. A write that the disk refuses ends the load with an error: requests that nobody
-recorded would be counted as lost by the subject.
+Runs inside the generator's process. `harness.history.requests` reads the file; the two share the
+names of the columns. A write that the disk refuses ends the load with an error: requests that
+nobody recorded would be counted as lost by the subject.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import gevent
 import orjson
 
-from harness.requests import COLUMNS
+from harness.history.requests import COLUMNS
 
 Health = Callable[[], dict[str, int]]
 

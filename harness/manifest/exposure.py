@@ -2,7 +2,7 @@
 
 Upper bounds, because they decide how long a fault must be felt before survival means anything. The
 sum (delay + threshold x period + timeout + grace) is that of the catalogue; its factor of 1.5 is
-applied once, by `harness.verdict`.
+applied once, by `harness.judgement.verdict`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The models, and the errors that name the file, the key and the remedy. The only I/O is reading that
 file and looking whether the paths in it exist; rendering the manifests is in
-`harness.cluster.render`, and whether the roles exist in them in `harness.manifest.validate`.
+`harness.images.render`, and whether the roles exist in them in `harness.manifest.validate`.
 """
 
 from __future__ import annotations

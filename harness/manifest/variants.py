@@ -1,7 +1,7 @@
 """What a variant is: a kustomize component over a subject's manifests, as one generated document.
 
 The pure half: which files make up a base, and the kustomization that joins base and component.
-Running kustomize is in `harness.cluster.render`; giving the result its own namespaces is in
+Running kustomize is in `harness.images.render`; giving the result its own namespaces is in
 `harness.manifest.isolation`.
 """
 

@@ -1,7 +1,7 @@
 """YAML text to objects and back, read the way `kubectl` reads it.
 
 Python's usual loader would turn `2024-01-01` into a date and `22:30` into 1350, and would let the
-second of two equal keys win without a word. Reading files is in `harness.cluster.render`.
+second of two equal keys win without a word. Reading files is in `harness.images.render`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from harness.declare import Declared, Exposure, Facts, Finding, Scope, register
-from harness.history import SECOND, History, Restart, Window
+from harness.history.history import SECOND, History, Restart, Window
 
 _NO_PROBE_S = 10.0
 """Exposure where the manifest names no probe at all: two default probe rounds' worth of waiting."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from harness.declare import Declared, Exposure, Facts, Finding, Json, Scope, register
-from harness.history import SECOND, History, Window
+from harness.history.history import SECOND, History, Window
 from harness.objectives.bounds import check_bound, scaled_bound_seconds
 
 _LASTS = 3 * SECOND

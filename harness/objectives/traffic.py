@@ -12,9 +12,9 @@ from typing import ClassVar, Literal, get_args
 
 from harness.declare import Declared, Exposure, Facts, Finding, Scope, register
 from harness.errors import UsageError
-from harness.history import SECOND, History, Window
+from harness.history.history import SECOND, History, Window
+from harness.history.requests import Requests
 from harness.objectives.bounds import bound_seconds, check_bound
-from harness.requests import Requests
 from harness.units import seconds
 
 During = Literal["fault", "recovered", "all"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.declare import Declared, Exposure, Facts, Finding, Json, Scope, register
-from harness.history import SECOND, History
+from harness.history.history import SECOND, History
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from harness.catalog import NotApplicable
-from harness.history import PHASES
+from harness.history.history import PHASES
+from harness.host.progress import reporter
 from harness.report.model import Outcome, Verdict
 from harness.report.summary import MARKS, STYLES, print_summary
-from harness.steps import reporter
+from harness.runs.catalog import NotApplicable
 
 __all__ = ["LiveTrials", "print_summary"]
 
@@ -32,7 +32,7 @@ _BAR_WIDTH = 24
 
 
 class Ended(Protocol):
-    """What is shown of a result; `harness.verdict.Result` is one."""
+    """What is shown of a result; `harness.judgement.verdict.Result` is one."""
 
     @property
     def verdict(self) -> Verdict: ...

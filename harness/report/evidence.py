@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import get_args
 
 from harness.declare import Json
-from harness.history import SECOND, Event, History, Measurement
+from harness.history.history import SECOND, Event, History, Measurement
 from harness.objectives.shows.events import Probe
 from harness.report.timeline import T, thin
 

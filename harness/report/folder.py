@@ -15,10 +15,11 @@ from typing import Any, cast
 
 import orjson
 
-from harness.crowding import most_crowded
 from harness.declare import Json
 from harness.errors import HistoryError
-from harness.history import HISTORY_FILE, PHASES, SECOND, History
+from harness.history.history import HISTORY_FILE, PHASES, SECOND, History
+from harness.history.requests import Requests
+from harness.judgement.contention import most_crowded
 from harness.report.compare import compare
 from harness.report.describe import describe_fault, headline, why_exit
 from harness.report.model import (
@@ -35,7 +36,6 @@ from harness.report.model import (
     Traffic,
     Trial,
 )
-from harness.requests import Requests
 
 RUN_FILE = "run.json"
 TRIAL_FILE = "trial.json"

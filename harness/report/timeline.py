@@ -12,7 +12,7 @@ from math import isnan
 from typing import Any, TypeVar
 
 from harness.declare import Json
-from harness.history import SECOND, History, Window
+from harness.history.history import SECOND, History, Window
 from harness.report.model import Trial
 
 T = TypeVar("T")

@@ -18,20 +18,21 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.cluster import children, clusters, condition, kind, shapes
-from harness.cluster.api import Kube
+from harness.cluster import clusters, condition, kind, shapes
 from harness.cluster.attach import attach
-from harness.cluster.base_image import ensure_base
 from harness.cluster.clusters import Cluster
-from harness.cluster.engine import Engine, ensure_engine
-from harness.cluster.eventually import eventually
-from harness.cluster.images import publish_local_image
 from harness.cluster.leases import cluster_lease, lease_entry_port
 from harness.cluster.lifecycle import down, merge_kubeconfig, up
-from harness.cluster.node_pods import pod_nodes
-from harness.cluster.nodes import NodeCommands, node_commands
-from harness.cluster.registry import ensure_registry
 from harness.errors import ClusterError, UsageError
+from harness.host import processes
+from harness.host.engine import Engine, ensure_engine
+from harness.images.base_image import ensure_base
+from harness.images.publish import publish_local_image
+from harness.images.registry import ensure_registry
+from harness.kube.client import Kube
+from harness.kube.eventually import eventually
+from harness.nodes.by_pod import pod_nodes
+from harness.nodes.nodes import NodeCommands, node_commands
 
 NAME = f"t{os.getpid()}"
 # A server of one fixed answer with what a plain Debian image has.
@@ -339,7 +340,7 @@ async def until_containers(name: str, engine: Engine) -> None:
 async def test_a_cluster_of_somebody_else_is_foreign_and_left_alone(engine: Engine) -> None:
     name = f"{NAME}-foreign"
     labels = ["--label", f"io.x-k8s.kind.cluster={name}"]
-    await children.run(
+    await processes.run(
         ["docker", "create", "--name", name, *labels, ensure_base(engine), "true"], env=engine.env
     )
     try:

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from harness.cluster.api import Kube
 from harness.cluster.lifecycle import down, up
+from harness.kube.client import Kube
 
 NAME = f"t{os.getpid()}-ha"
 

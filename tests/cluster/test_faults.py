@@ -16,8 +16,6 @@ import pytest
 
 from harness.authoring.app import App
 from harness.authoring.injection import Injected
-from harness.cluster.eventually import eventually
-from harness.cluster.ledger import undo_of
 from harness.faults import (
     ConnectionsUsedUp,
     CutConnections,
@@ -32,6 +30,8 @@ from harness.faults import (
     proxied,
 )
 from harness.faults.base import Fault
+from harness.kube.eventually import eventually
+from harness.undo.ledger import undo_of
 
 SHOP = Path(__file__).parents[1] / "foreign" / "shop"
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from harness.authoring import Namespace, Workbench
-from harness.cluster.api import Kube
 from harness.cluster.clusters import Cluster
 from harness.errors import FaultError, UsageError
 from harness.faults import CutConnections
+from harness.kube.client import Kube
 
 ROOT = Path(__file__).parents[2]
 

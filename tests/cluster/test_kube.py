@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 import pytest
 from kube_objects import PAUSE, Obj, config_map, deployment, namespace, pod
 
-from harness.cluster import namespaces
-from harness.cluster.api import ApiError, Kube
 from harness.cluster.clusters import Cluster
-from harness.cluster.eventually import eventually
-from harness.cluster.logs import CrashLog, crash_logs
-from harness.cluster.watch import Watcher, WatchSpec
 from harness.errors import ClusterError, ManifestError
+from harness.kube.client import ApiError, Kube
+from harness.kube.crash_logs import CrashLog, crash_logs
+from harness.kube.eventually import eventually
+from harness.kube.watch import Watcher, WatchSpec
+from harness.undo import namespaces
 
 pytestmark = pytest.mark.asyncio
 

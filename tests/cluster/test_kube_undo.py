@@ -15,28 +15,29 @@ from pathlib import Path
 import pytest
 from kube_objects import Obj, config_map, deployment, namespace
 
-from harness.cluster import namespaces
-from harness.cluster.api import Kube
-from harness.cluster.audit import AuditLog, AuditRecord
-from harness.cluster.baseline import Scope, compare, snapshot
 from harness.cluster.clusters import Cluster
-from harness.cluster.eventually import eventually
-from harness.cluster.healing import heal_dead
 from harness.cluster.leases import cluster_lease
-from harness.cluster.ledger import Ledger, files, pending
-from harness.cluster.nodes import node_commands
-from harness.cluster.world import open_world
 from harness.errors import ResidueError
+from harness.kube.client import Kube
+from harness.kube.eventually import eventually
+from harness.nodes.audit import AuditLog, AuditRecord
+from harness.nodes.nodes import node_commands
+from harness.undo import namespaces
+from harness.undo.baseline import Scope, compare, snapshot
+from harness.undo.healing import heal_dead
+from harness.undo.ledger import Ledger, files, pending
+from harness.undo.reach import open_world
 
 pytestmark = pytest.mark.asyncio
 
 # A process that makes a trial's namespace and something in it, says so, and waits to be killed.
 CHANGER = """
 import asyncio, sys
-from harness.cluster import clusters, namespaces
-from harness.cluster.api import Kube
-from harness.cluster.engine import find_engine
-from harness.cluster.ledger import Ledger
+from harness.cluster import clusters
+from harness.undo import namespaces
+from harness.kube.client import Kube
+from harness.host.engine import find_engine
+from harness.undo.ledger import Ledger
 from kube_objects import deployment
 
 async def main(cluster_name, trial, ledger):

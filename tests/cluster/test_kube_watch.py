@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 import pytest
 from kube_objects import config_map, namespace
 
-from harness.cluster import namespaces
-from harness.cluster.api import Kube
 from harness.cluster.clusters import Cluster
-from harness.cluster.eventually import eventually
 from harness.cluster.leases import cluster_lease
-from harness.cluster.nodes import node_commands
-from harness.cluster.store import Store
-from harness.cluster.watch import Blindness, Change, Watcher, WatchSpec
 from harness.errors import ClusterError
+from harness.kube.client import Kube
+from harness.kube.eventually import eventually
+from harness.kube.store import Store
+from harness.kube.watch import Blindness, Change, Watcher, WatchSpec
+from harness.nodes.nodes import node_commands
+from harness.undo import namespaces
 
 pytestmark = pytest.mark.asyncio
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster import toolchain
-from harness.cluster.engine import ensure_engine
-from harness.cluster.node_image import node_image
-from harness.cluster.render import render
 from harness.errors import ManifestError
+from harness.host import go_programs
+from harness.host.engine import ensure_engine
+from harness.images.node_image import node_image
+from harness.images.render import render
 from harness.manifest.diff import diff
 from harness.manifest.objects import Ref
 
@@ -43,7 +43,7 @@ patches:
 @pytest.fixture(scope="module")
 def kubectl() -> Path:
     engine = ensure_engine()
-    return toolchain.kubectl(engine, node_image(engine))
+    return go_programs.kubectl(engine, node_image(engine))
 
 
 @pytest.fixture

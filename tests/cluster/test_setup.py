@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from harness import paths
-from harness.cluster import node_image
-from harness.cluster.base_image import BASE_IMAGE, ensure_base
-from harness.cluster.engine import Engine, ensure_engine
-from harness.cluster.images import build_image, publish_local_image, push_image
-from harness.cluster.registry import ensure_registry
 from harness.errors import HostError, UsageError
+from harness.host.engine import Engine, ensure_engine
+from harness.images import node_image
+from harness.images.base_image import BASE_IMAGE, ensure_base
+from harness.images.publish import build_image, publish_local_image, push_image
+from harness.images.registry import ensure_registry
 
 NAME = f"setup-test-{os.getpid()}"
 

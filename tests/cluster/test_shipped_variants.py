@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import catalog, paths
-from harness.catalog import Found
-from harness.cluster import toolchain
-from harness.cluster.engine import ensure_engine
-from harness.cluster.node_image import node_image
-from harness.cluster.render import render
-from harness.cluster.supply import KUBERNETES_VERSION
+from harness import paths
+from harness.host import go_programs
+from harness.host.engine import ensure_engine
+from harness.images.node_image import node_image
+from harness.images.render import render
+from harness.images.supply import KUBERNETES_VERSION
 from harness.manifest.diff import diff
 from harness.manifest.exposure import liveness_kills
 from harness.manifest.facts import facts
@@ -22,6 +21,8 @@ from harness.manifest.isolation import isolate
 from harness.manifest.objects import Object, pods_of_role
 from harness.manifest.scale import good_factors, scale
 from harness.manifest.validate import check, problems
+from harness.runs import catalog
+from harness.runs.catalog import Found
 
 pytestmark = pytest.mark.asyncio
 
@@ -31,7 +32,7 @@ SHIPPED = catalog.discover(paths.data("scenarios"))
 @pytest.fixture(scope="module")
 def kubectl() -> Path:
     engine = ensure_engine()
-    return toolchain.kubectl(engine, node_image(engine))
+    return go_programs.kubectl(engine, node_image(engine))
 
 
 async def variants_of(found: Found, kubectl: Path) -> dict[str, list[Object]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trials import carry_out
 
-from harness.run import Options, Quiet, TrialEnd, ground
+from harness.runs.run import Options, Quiet, TrialEnd, ground
 
 BURNERS = 4
 """Two for each of two cores; on more cores there have to be more."""

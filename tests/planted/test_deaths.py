@@ -23,13 +23,13 @@ import pytest
 from trials import SUBJECT
 
 from harness import paths
-from harness.cluster import baseline
-from harness.cluster.api import Kube
-from harness.cluster.eventually import eventually
-from harness.cluster.ledger import SUFFIX, pending
 from harness.declare import Json
-from harness.history import HISTORY_FILE, PHASES
-from harness.run import Options, ground
+from harness.history.history import HISTORY_FILE, PHASES
+from harness.kube.client import Kube
+from harness.kube.eventually import eventually
+from harness.runs.run import Options, ground
+from harness.undo import baseline
+from harness.undo.ledger import SUFFIX, pending
 
 HERE = Path(__file__).parent
 AT_ONCE = 3

@@ -19,14 +19,14 @@ import psutil
 import pytest
 from trials import carry_out, history_of, phases
 
-from harness import verdict
-from harness.cluster.eventually import eventually
 from harness.declare import Expect, register
 from harness.faults import SlowDependency, proxied
 from harness.faults.base import Fault, FaultContext
+from harness.judgement import verdict
+from harness.kube.eventually import eventually
 from harness.objectives import shows
-from harness.run import Options, Quiet, TrialEnd, ground
-from harness.stage import Ground
+from harness.runs.run import Options, Quiet, TrialEnd, ground
+from harness.trial.stage import Ground
 
 AT_ONCE = 3
 """Trials side by side: two cores, and a generator that must not fall behind by itself."""
@@ -154,7 +154,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TrialEn
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Fault, "felt_within", "6s")
-        patch.setattr("harness.stage.DEPLOY_S", 90.0)
+        patch.setattr("harness.trial.stage.DEPLOY_S", 90.0)
         patch.setattr(verdict, "settled", settled)
         yield asyncio.run(everything(tmp_path_factory.mktemp("planted")))
 

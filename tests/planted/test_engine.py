@@ -9,10 +9,10 @@ import pytest
 
 from harness import paths
 from harness.cluster import condition, lifecycle
-from harness.cluster.api import Kube
-from harness.cluster.engine import Engine, ensure_engine, find_engine
 from harness.cluster.leases import cluster_lease
-from harness.cluster.supply import Supply
+from harness.host.engine import Engine, ensure_engine, find_engine
+from harness.images.supply import Supply
+from harness.kube.client import Kube
 
 
 def processes_of_ours() -> list[psutil.Process]:

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import Expect, Load, Scenario, objectives
-from harness.cluster.render import render
-from harness.cluster.supply import Supply
 from harness.commands.running import Interrupted
 from harness.commands.running import run as until_done
 from harness.declare import Fault, Json
 from harness.faults import SlowDependency
-from harness.history import History
+from harness.history.history import History
+from harness.images.render import render
+from harness.images.supply import Supply
 from harness.manifest.subject_file import load_subject
-from harness.run import Options, Prepared, Quiet, RunListener, TrialEnd, ground, leased, plan
-from harness.stage import Ground
+from harness.runs.run import Options, Prepared, Quiet, RunListener, TrialEnd, ground, leased, plan
+from harness.trial.stage import Ground
 
 SUBJECT = Path(__file__).parent / "subject"
 SLOW = SlowDependency("database", latency="2s")

@@ -18,7 +18,7 @@ SEARCH = [str(HERE), str(HERE.parent / "unit")]
 sys.path[:0] = [each for each in SEARCH if each not in sys.path]
 
 # Kept across inner runs: they forget what they import themselves, and these take seconds.
-for module in ("harness.authoring", "harness.judging", "harness.report.write", "recorded"):
+for module in ("harness.authoring", "harness.runs.rejudge", "harness.report.write", "recorded"):
     importlib.import_module(module)
 
 INI = """

@@ -13,14 +13,14 @@ import histories
 import orjson
 import pytest
 
-from harness import catalog
-from harness.catalog import Found
-from harness.history import History
+from harness.history.history import History
+from harness.judgement.verdict import judge
 from harness.manifest.isolation import Isolation
-from harness.run import Options, TrialEnd
-from harness.stage import Placement
-from harness.trial import Plan
-from harness.verdict import judge
+from harness.runs import catalog
+from harness.runs.catalog import Found
+from harness.runs.run import Options, TrialEnd
+from harness.trial.stage import Placement
+from harness.trial.trial import Plan
 
 VARIABLE = "HARNESS_STORIES"
 RESIDUE = "HARNESS_RESIDUE"

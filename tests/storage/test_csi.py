@@ -16,13 +16,16 @@ import pytest_asyncio
 from kube_objects import Obj, namespace, pod
 
 from harness import paths
-from harness.cluster import addons, csi, namespaces, toolchain, volumes
-from harness.cluster.api import Kube
-from harness.cluster.baseline import Scope, compare, snapshot
+from harness.addons import addons, csi
+from harness.cluster import volumes
 from harness.cluster.clusters import Cluster
-from harness.cluster.eventually import eventually
 from harness.cluster.lifecycle import up
 from harness.errors import ClusterError, WaitTimeout
+from harness.host import go_programs
+from harness.kube.client import Kube
+from harness.kube.eventually import eventually
+from harness.undo import namespaces
+from harness.undo.baseline import Scope, compare, snapshot
 
 NAME = "harness-workers"
 OLD, NEW = f"{NAME}-worker", f"{NAME}-worker2"
@@ -31,7 +34,7 @@ SOON = 60.0
 
 def test_the_driver_passes_csi_sanity() -> None:
     done = subprocess.run(
-        [toolchain.go(), "test", "-count=1", "-v", "./..."],
+        [go_programs.go(), "test", "-count=1", "-v", "./..."],
         cwd=paths.data("kind-configs") / "addons" / "csi",
         env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
         capture_output=True,

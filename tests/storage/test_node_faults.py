@@ -11,9 +11,9 @@ import pytest
 
 from harness.authoring.app import App
 from harness.authoring.injection import Injected
-from harness.cluster.eventually import eventually
-from harness.cluster.ledger import Record, undo_of
 from harness.faults import NodeLoss, in_node, node_loss
+from harness.kube.eventually import eventually
+from harness.undo.ledger import Record, undo_of
 
 Inject = Callable[..., AbstractAsyncContextManager[Injected]]
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from harness.addons import csi
 from harness.authoring.app import App
 from harness.authoring.injection import Injected
-from harness.cluster import csi
-from harness.cluster.eventually import eventually
-from harness.cluster.ledger import Record, undo_of
 from harness.faults import Relocate, StuckVolume, relocate, stuck_volume
+from harness.kube.eventually import eventually
+from harness.undo.ledger import Record, undo_of
 
 Inject = Callable[..., AbstractAsyncContextManager[Injected]]
 

@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from harness.cluster.api import Kube
-from harness.cluster.wire import Wire
+from harness.kube.client import Kube
+from harness.kube.transport import Wire
 
 Obj = dict[str, Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

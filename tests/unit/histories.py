@@ -19,13 +19,13 @@ from typing import Any, ClassVar, Literal
 import orjson
 
 from harness import objectives
-from harness.arrivals import Schedule
 from harness.declare import Declared, Expect, Json, Load, Objective, Scenario, Scope
-from harness.history import REQUESTS_FILE, SECOND, History, Writer
+from harness.history.arrivals import Schedule
+from harness.history.history import REQUESTS_FILE, SECOND, History, Writer
+from harness.history.outcomes import NOT_SENT, TIMEOUT
+from harness.history.requests import COLUMNS
+from harness.judgement.verdict import judge
 from harness.objectives import shows
-from harness.outcomes import NOT_SENT, TIMEOUT
-from harness.requests import COLUMNS
-from harness.verdict import judge
 
 WALL0 = 1_790_000_000.0
 MONO0 = 5_000 * SECOND

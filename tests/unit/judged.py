@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from harness import objectives
-from harness.arrivals import Due, Header, Schedule
 from harness.declare import Declared, Exposure, Facts, Finding, Json, Objective, RoleFacts, Scope
-from harness.history import SECOND, History
-from harness.outcomes import TIMEOUT
-from harness.requests import Requests
+from harness.history.arrivals import Due, Header, Schedule
+from harness.history.history import SECOND, History
+from harness.history.outcomes import TIMEOUT
+from harness.history.requests import Requests
 
 ORIGIN = 1_000 * SECOND
 NAMESPACE = "prod-checkout-1a2b"

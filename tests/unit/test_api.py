@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 from fake_apiserver import config_map, fake_apiserver, status
 
-from harness.cluster.answers import stage_of
-from harness.cluster.api import ApiError, Kube, UnreachableError
-from harness.cluster.execute import exit_code_of
 from harness.errors import ClusterError, ManifestError, UsageError
+from harness.kube.client import ApiError, Kube, UnreachableError
+from harness.kube.pod_exec import exit_code_of
+from harness.kube.responses import stage_of
 
 ITEM = "/api/v1/namespaces/ns/configmaps/a"
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness.cluster.audit import AuditLog, parse
-from harness.cluster.children import Completed
 from harness.errors import ClusterError
+from harness.host.processes import Completed
+from harness.nodes.audit import AuditLog, parse
 
 
 class ThisHost:
@@ -103,7 +103,7 @@ class TestReading:
     async def test_more_than_one_chunk(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("harness.cluster.audit._CHUNK_BYTES", 700)
+        monkeypatch.setattr("harness.nodes.audit._CHUNK_BYTES", 700)
         file = tmp_path / "audit.log"
         file.write_text("")
         log = AuditLog(ThisHost(), ["cp"], path=str(file))

@@ -15,7 +15,6 @@ import histories
 import orjson
 import pytest
 
-from harness import verdict
 from harness.authoring.app import App, Target
 from harness.authoring.held import Held
 from harness.authoring.injection import target_app
@@ -24,7 +23,8 @@ from harness.authoring.story import tell
 from harness.authoring.workbench import folder_name
 from harness.errors import UsageError
 from harness.faults import CutConnections, SlowDependency
-from harness.history import SECOND, History, Writer
+from harness.history.history import SECOND, History, Writer
+from harness.judgement import verdict
 
 
 @asynccontextmanager

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from fake_apiserver import fake_apiserver
 
-from harness.cluster import csi
-from harness.cluster.baseline import (
+from harness.addons import csi
+from harness.undo.baseline import (
     Key,
     NodeState,
     Scope,

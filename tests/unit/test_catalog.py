@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import Expect, Load, catalog
-from harness.catalog import Found
+from harness import Expect, Load
 from harness.declare import AS_GIVEN
 from harness.errors import UsageError
 from harness.manifest.subject_file import SubjectFile, load_subject
+from harness.runs import catalog
+from harness.runs.catalog import Found
 
 GOOD = """
 from harness import Expect, Scenario, faults, objectives

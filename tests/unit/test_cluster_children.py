@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.cluster import children
-from harness.cluster.eventually import eventually
-from harness.cluster.nodes import bounded
-from harness.cluster.process import CommandError
+from harness.host import processes
+from harness.host.commands import CommandError
+from harness.kube.eventually import eventually
+from harness.nodes.nodes import bounded
 
 pytestmark = pytest.mark.asyncio
 
@@ -33,7 +33,7 @@ async def gone(pid: int) -> None:
 
 
 async def test_output_and_code_are_kept_apart() -> None:
-    done = await children.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
+    done = await processes.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
     assert (done.code, done.text, done.error) == (3, "out", "err")
     with pytest.raises(CommandError, match="left with code 3: err"):
         done.require()
@@ -41,28 +41,28 @@ async def test_output_and_code_are_kept_apart() -> None:
 
 async def test_stdin_arrives_whole() -> None:
     data = os.urandom(1_000_000)
-    done = await children.run(["cat"], stdin=data)
+    done = await processes.run(["cat"], stdin=data)
     assert done.stdout == data
 
 
 async def test_a_program_that_is_not_there() -> None:
     with pytest.raises(CommandError, match="not found") as caught:
-        await children.run(["no-such-program-here"])
+        await processes.run(["no-such-program-here"])
     assert caught.value.code == 127
 
 
 async def test_a_timeout_ends_the_child() -> None:
     with pytest.raises(CommandError, match=r"no end after 0\.2 s") as caught:
-        await children.run(["sleep", "1000"], timeout=0.2)
+        await processes.run(["sleep", "1000"], timeout=0.2)
     assert caught.value.code == 124
 
 
 async def test_cancelling_ends_even_a_stubborn_child_with_its_children(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(children, "_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(processes, "_GRACE_SECONDS", 0.2)
     told = tmp_path / "pid"
-    running = asyncio.create_task(children.run([sys.executable, "-c", STUBBORN, told]))
+    running = asyncio.create_task(processes.run([sys.executable, "-c", STUBBORN, told]))
 
     async def started() -> bool:
         return told.exists() and told.read_text().endswith("\n")
@@ -78,5 +78,5 @@ async def test_cancelling_ends_even_a_stubborn_child_with_its_children(
 
 
 async def test_a_bounded_command_ends_by_itself() -> None:
-    done = await children.run(bounded(["sleep", "1000"], 0.1))
+    done = await processes.run(bounded(["sleep", "1000"], 0.1))
     assert done.code == 124

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from judged import at
 
-from harness.cluster.machine import cpu_use
-from harness.crowding import most_crowded
-from harness.history import History, Window
+from harness.history.history import History, Window
+from harness.host.cpu import cpu_use
+from harness.judgement.contention import most_crowded
 
 CPUS = 2
 EVERY = 5

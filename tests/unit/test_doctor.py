@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from harness import doctor
-from harness.cluster import host
-from harness.cluster.host import FEATURES, Feature, HostFacts
-from harness.cluster.node_image import NodeImageChoice
-from harness.doctor import FaultRow, Finding, Surroundings
+from harness.commands import host_checks
+from harness.commands.host_checks import FaultRow, Finding, Surroundings
 from harness.faults import CutConnections
 from harness.faults.base import Support
+from harness.images import host_facts
+from harness.images.host_facts import FEATURES, Feature, HostFacts
+from harness.images.node_image import NodeImageChoice
 
 WELL = HostFacts(
     system="Debian",
@@ -39,14 +39,14 @@ AROUND = Surroundings(
 
 
 def found(facts: HostFacts, subject: str, around: Surroundings = AROUND) -> Finding:
-    (row,) = (row for row in doctor.findings(facts, around) if row.subject == subject)
+    (row,) = (row for row in host_checks.findings(facts, around) if row.subject == subject)
     return row
 
 
 def test_a_good_machine_is_ok_throughout() -> None:
-    rows = doctor.findings(WELL, AROUND)
+    rows = host_checks.findings(WELL, AROUND)
     assert {row.level for row in rows} == {"ok"}
-    assert doctor.all_needed_is_there(rows)
+    assert host_checks.all_needed_is_there(rows)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_what_a_machine_lacks(
     row = found(replace(WELL, **changes), subject)
     assert (row.level, words in row.found) == (level, True)
     assert level == "ok" or row.remedy
-    all_rows = doctor.findings(replace(WELL, **changes), AROUND)
-    assert doctor.all_needed_is_there(all_rows) is (level != "fail")
+    all_rows = host_checks.findings(replace(WELL, **changes), AROUND)
+    assert host_checks.all_needed_is_there(all_rows) is (level != "fail")
 
 
 def test_too_few_ports() -> None:
@@ -108,15 +108,17 @@ def test_a_fault_says_itself_what_the_host_offers_for_it() -> None:
             return Support("unsupported", f"needs netem: {host.why_not('netem')}")
 
     facts = replace(WELL, probes={"netem": Feature(answer="no", why="no such qdisc")})
-    assert doctor.fault_rows(facts, {"delay": Delay}) == [
+    assert host_checks.fault_rows(facts, {"delay": Delay}) == [
         FaultRow(fault="delay", state="unsupported", why="needs netem: no such qdisc")
     ]
-    assert doctor.fault_rows(WELL, {"delay": Delay}) == [FaultRow(fault="delay", state="supported")]
+    assert host_checks.fault_rows(WELL, {"delay": Delay}) == [
+        FaultRow(fault="delay", state="supported")
+    ]
 
 
 def test_the_lines_of_the_probe_become_features() -> None:
     text = "tbf\tyes\t\nnetem\tno\tunknown qdisc\nnfqueue\tunknown\tnft is not installed\nodd\n"
-    assert host.parse(text) == {
+    assert host_facts.parse(text) == {
         "tbf": Feature(answer="yes"),
         "netem": Feature(answer="no", why="unknown qdisc"),
         "nfqueue": Feature(answer="unknown", why="nft is not installed"),
@@ -125,7 +127,7 @@ def test_the_lines_of_the_probe_become_features() -> None:
 
 
 def test_the_probe_asks_for_every_feature_that_has_a_purpose() -> None:
-    script = (Path(host.__file__).parent / "probe.sh").read_text()
+    script = (Path(host_facts.__file__).parent / "probe.sh").read_text()
     asked = {
         line.split()[1]
         for line in script.splitlines()

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.cluster.answers import ApiError, UnreachableError
-from harness.cluster.eventually import eventually
 from harness.errors import WaitTimeout
+from harness.kube.eventually import eventually
+from harness.kube.responses import ApiError, UnreachableError
 
 pytestmark = pytest.mark.asyncio
 

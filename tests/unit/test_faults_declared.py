@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from harness import declare
-from harness.cluster.cgroups import PodMemory, parse
 from harness.errors import UsageError
 from harness.faults import (
     ConnectionsUsedUp,
@@ -22,6 +21,7 @@ from harness.faults.base import Fault
 from harness.faults.workloads import Question, question
 from harness.manifest.objects import Object, Ref
 from harness.manifest.subject_file import Role
+from harness.nodes.cgroups import PodMemory, parse
 
 API: Object = {
     "apiVersion": "apps/v1",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.cluster.csi import ATTACHABLE
+from harness.addons.csi import ATTACHABLE
 from harness.declare import load
 from harness.errors import UsageError
 from harness.faults import NodeLoss, Relocate, StuckVolume

@@ -17,9 +17,9 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli import build
-from harness.cluster.reading import read
-from harness.cluster.supply import Supply
 from harness.errors import HarnessError, ManifestError
+from harness.images.reading import read
+from harness.images.supply import Supply
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import load_subject
 

@@ -11,7 +11,7 @@ import pytest
 from judged import NAMESPACE, WORKLOAD, Tale, at, calm
 
 from harness.errors import HistoryError
-from harness.history import HISTORY_FILE, History, Window, Writer
+from harness.history.history import HISTORY_FILE, History, Window, Writer
 
 
 def restarts(history: History, role: str = "workload") -> list[tuple[int, str]]:

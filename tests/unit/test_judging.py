@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from harness.errors import HistoryError, UsageError
-from harness.judging import judge_folder, rejudge
+from harness.runs.rejudge import judge_folder, rejudge
 
 # What `python -m harness.cli judge` does, where no scenario and no cluster configuration exists.
 JUDGE = """

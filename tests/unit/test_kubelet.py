@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from harness.cluster.kubelet import FailedProbes, WorkingSet, parse_memory, parse_probes
-from harness.history import History, Writer
-from harness.observer import ProbeCounts
+from harness.history.history import History, Writer
+from harness.kube.kubelet import FailedProbes, WorkingSet, parse_memory, parse_probes
+from harness.trial.observer import ProbeCounts
 
 # As kubelet v1.36 writes it, shortened.
 MEMORY = """\

@@ -16,12 +16,12 @@ from pathlib import Path
 import orjson
 import pytest
 
-from harness.cluster import healing
 from harness.cluster.clusters import Cluster, Versions
-from harness.cluster.healing import HealReport, heal_dead
-from harness.cluster.ledger import Ledger, Record, files, pending, undo, unfinished
-from harness.cluster.world import OtherClusterError, World, open_world
 from harness.errors import HostError
+from harness.undo import healing
+from harness.undo.healing import HealReport, heal_dead
+from harness.undo.ledger import Ledger, Record, files, pending, undo, unfinished
+from harness.undo.reach import OtherClusterError, World, open_world
 
 UNDONE: list[str] = []
 BROKEN: dict[str, Exception] = {}
@@ -270,7 +270,7 @@ def test_a_process_killed_in_mid_change_is_healed_by_the_next(tmp_path: Path) ->
     found by the module name in the record."""
     (tmp_path / "planted_change.py").write_text(
         "import pathlib\n"
-        "from harness.cluster.ledger import undo\n"
+        "from harness.undo.ledger import undo\n"
         "@undo('planted-file')\n"
         "async def remove(record, world):\n"
         "    pathlib.Path(record.data['path']).unlink(missing_ok=True)\n"
@@ -302,7 +302,7 @@ def test_a_process_killed_in_mid_change_is_healed_by_the_next(tmp_path: Path) ->
 RUN = """
 import pathlib, sys, time
 import planted_change
-from harness.cluster.ledger import Ledger
+from harness.undo.ledger import Ledger
 ledger = Ledger.open()
 ledger.record("planted-file", {"path": sys.argv[2]}, cluster=None, trial="t")
 pathlib.Path(sys.argv[2]).write_text("changed")

@@ -19,13 +19,13 @@ import psutil
 import pytest
 from load_target import Target, serving
 
-from harness import outcomes
-from harness.arrivals import SECOND
 from harness.declare import Load
 from harness.errors import LoadError
+from harness.history import outcomes
+from harness.history.arrivals import SECOND
+from harness.history.requests import Requests, RequestsTail
 from harness.load.generator import Generator
 from harness.load.plan import plan
-from harness.requests import Requests, RequestsTail
 
 pytestmark = pytest.mark.asyncio
 

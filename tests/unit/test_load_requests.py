@@ -12,10 +12,10 @@ import numpy as np
 import orjson
 import pytest
 
-from harness import outcomes
-from harness.arrivals import SECOND, Due, Header, Schedule
 from harness.errors import HistoryError
-from harness.requests import COLUMNS, Requests, RequestsTail
+from harness.history import outcomes
+from harness.history.arrivals import SECOND, Due, Header, Schedule
+from harness.history.requests import COLUMNS, Requests, RequestsTail
 
 MS = 1_000_000
 HEADER = {

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.errors import ManifestError
+from harness.judgement.verdict import SAFETY
 from harness.manifest.exposure import (
     liveness_kills,
     readiness_removes,
@@ -19,7 +20,6 @@ from harness.manifest.facts import facts
 from harness.manifest.probes import probe_target, probes
 from harness.manifest.subject_file import Role
 from harness.units import resolve
-from harness.verdict import SAFETY
 
 
 def workload(*containers: dict[str, Any], grace: int | None = None, **spec: Any) -> dict[str, Any]:

@@ -10,11 +10,11 @@ import pytest
 from aiohttp import web
 from fake_apiserver import FakeApiServer, fake_apiserver, status
 
-from harness.cluster import namespaces
 from harness.cluster.clusters import Cluster, Versions
-from harness.cluster.ledger import Ledger
-from harness.cluster.world import open_world
 from harness.errors import ClusterError, ResidueError
+from harness.undo import namespaces
+from harness.undo.ledger import Ledger
+from harness.undo.reach import open_world
 
 pytestmark = pytest.mark.asyncio
 

@@ -10,8 +10,8 @@ from judged import NAMESPACE, Slow, Tale, at, calm
 from harness import objectives
 from harness.declare import Expect, Objective
 from harness.errors import UsageError
+from harness.judgement.verdict import decided, felt, settled
 from harness.objectives import shows
-from harness.verdict import decided, felt, settled
 
 GAVE_UP = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster.render import render
 from harness.errors import HostError, ManifestError
+from harness.images.render import render
 from harness.manifest.objects import Ref
 
 pytestmark = pytest.mark.asyncio

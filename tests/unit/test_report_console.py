@@ -11,13 +11,13 @@ from histories import FRAGILE, HARDENED, NOT_FELT, write_run
 from rich.console import Console
 from typer.testing import CliRunner
 
-from harness.catalog import NotApplicable
 from harness.cli import build
 from harness.report.console import LiveTrials
 from harness.report.model import Outcome, Verdict
 from harness.report.rounds import print_rounds
 from harness.report.screenshot import screenshot
 from harness.report.summary import print_summary, short_path
+from harness.runs.catalog import NotApplicable
 
 
 @dataclass

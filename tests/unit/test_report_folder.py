@@ -11,10 +11,10 @@ import pytest
 from histories import FRAGILE, HARDENED, INTERRUPTED, NOT_FELT, STARVED, Story, write_run
 
 from harness.errors import HistoryError
+from harness.judgement.verdict import Result, exit_code
 from harness.report.describe import why_exit
 from harness.report.folder import Source, read_run
 from harness.report.model import Cause
-from harness.verdict import Result, exit_code
 
 
 @pytest.fixture

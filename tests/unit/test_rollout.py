@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.history import SECOND, History
+from harness.history.history import SECOND, History
 from harness.manifest.subject_file import Role
-from harness.rollout import Waves, calm_needed_s, in_waves, last_disturbance
+from harness.trial.startup import Waves, calm_needed_s, in_waves, last_disturbance
 
 GRACE = {
     "kind": "Deployment",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.cluster.apt import PrivateApt, Source, deb822, of_suite, parse_targets, signed_by
+from harness.host.apt import PrivateApt, Source, deb822, of_suite, parse_targets, signed_by
 
 TARGETS = """\
 MetaKey: main/binary-amd64/Packages

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from harness import paths
-from harness.cluster import apt, engine
 from harness.errors import HostError
+from harness.host import apt, engine
 
 # Stands in for a client: answers as the server in DOCKER_HOST would, if that socket's file exists.
 FAKE_DOCKER = """#!/bin/sh

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.cluster.host_config import pip_conf, pip_settings, wheel_folder
+from harness.host.build_settings import pip_conf, pip_settings, wheel_folder
 
 LISTING = """\
 :env:.timeout='180'

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster import registry
-from harness.cluster.images import ImageRef, _key, base_names, repository
-from harness.cluster.registry import Registry, containerd_patches, node_files
 from harness.errors import HostError
+from harness.images import registry
+from harness.images.publish import ImageRef, _key, base_names, repository
+from harness.images.registry import Registry, containerd_patches, node_files
 
 
 def test_a_reference_is_a_digest_in_our_registry() -> None:

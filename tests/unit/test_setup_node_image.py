@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from harness import paths
-from harness.cluster import node_image
-from harness.cluster.engine import Engine
-from harness.cluster.node_image import KIND_DEFAULT, built_base, describe_choice
-from harness.cluster.process import CommandError
 from harness.errors import HostError
+from harness.host.commands import CommandError
+from harness.host.engine import Engine
+from harness.images import node_image
+from harness.images.node_image import KIND_DEFAULT, built_base, describe_choice
 
 
 class Host(Engine):

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from harness import paths
-from harness.cluster import node_programs, toolchain
-from harness.cluster.toolchain import Program, build, go_version
 from harness.errors import HostError
+from harness.host import go_programs
+from harness.host.go_programs import Program, build, go_version
+from harness.images import node_programs
 
 FAKE_GO = """#!/bin/sh
 # Stands in for Go: answers its version, and "builds" a file that tells the arguments.
@@ -36,9 +37,9 @@ def fake_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
     monkeypatch.setenv("COUNT", str(tmp_path / "count"))
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
-    toolchain.go.cache_clear()
+    go_programs.go.cache_clear()
     yield tmp_path / "count"
-    toolchain.go.cache_clear()
+    go_programs.go.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -59,11 +60,11 @@ def test_go_of_the_package_index_is_the_compiler_not_pips_script(
     for name in ("bin/go", "go/bin/go", "go/VERSION"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    monkeypatch.setattr(toolchain, "python_package", lambda name, requirements: tmp_path)
-    monkeypatch.setattr(toolchain, "GO_NEEDED", (99, 0))
-    toolchain.go.cache_clear()
-    assert toolchain.go() == tmp_path / "go/bin/go"
-    toolchain.go.cache_clear()
+    monkeypatch.setattr(go_programs, "python_package", lambda name, requirements: tmp_path)
+    monkeypatch.setattr(go_programs, "GO_NEEDED", (99, 0))
+    go_programs.go.cache_clear()
+    assert go_programs.go() == tmp_path / "go/bin/go"
+    go_programs.go.cache_clear()
 
 
 def test_a_program_is_built_once(fake_go: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from harness.errors import HostError
-from harness.steps import Reporter, Step, tail
+from harness.host.progress import Reporter, Step, tail
 
 
 def plain() -> tuple[Reporter, io.StringIO]:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from judged import EDGES, Says, Slow, calm
 
-from harness import trial, verdict
 from harness.declare import Expect, Finding, Load, Scenario
 from harness.errors import (
     FaultError,
@@ -23,8 +22,10 @@ from harness.errors import (
     ManifestError,
     ResidueError,
 )
-from harness.history import PHASES, History
-from harness.stage import CannotConclude
+from harness.history.history import PHASES, History
+from harness.judgement import verdict
+from harness.trial import trial
+from harness.trial.stage import CannotConclude
 
 DONE = Finding("met", "done", holds=True)
 ALL = list(PHASES)
@@ -45,7 +46,7 @@ class Remembers(Slow):
 
 
 class Stage:
-    """What `harness.stage.Stage` offers, without a world; `fails` maps a step to its error."""
+    """What `trial.stage.Stage` offers, without a world; `fails` maps a step to its error."""
 
     fails: dict[str, BaseException]
 

@@ -9,8 +9,7 @@ from judged import WORKLOAD, Says, Slow, Tale, at, calm, declared
 
 from harness import objectives
 from harness.declare import Expect, Fault, Finding
-from harness.objectives import shows
-from harness.verdict import (
+from harness.judgement.verdict import (
     Result,
     decided,
     exit_code,
@@ -19,6 +18,7 @@ from harness.verdict import (
     judge,
     settled,
 )
+from harness.objectives import shows
 
 SLOW: list[Fault] = [Slow()]
 MET, BROKEN, OPEN = (Finding(s, f"it is {s}") for s in ("met", "broken", "open"))

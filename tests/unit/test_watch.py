@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 from fake_apiserver import config_map, fake_apiserver, status
 
-from harness.cluster import watch
-from harness.cluster.api import ApiError, Kube
-from harness.cluster.eventually import eventually
-from harness.cluster.store import Store
-from harness.cluster.watch import Blindness, Change, Watcher, WatchSpec, differences
 from harness.errors import WaitTimeout
+from harness.kube import watch
+from harness.kube.client import ApiError, Kube
+from harness.kube.eventually import eventually
+from harness.kube.store import Store
+from harness.kube.watch import Blindness, Change, Watcher, WatchSpec, differences
 
 pytestmark = pytest.mark.asyncio
 

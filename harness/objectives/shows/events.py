@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 from harness.declare import Sighting, register
 from harness.errors import UsageError
-from harness.history import History, Window
-from harness.objectives.shows.sign import Sign, after
+from harness.history.history import History, Window
+from harness.objectives.shows.observable import Sign, after
 
 Probe = Literal["liveness", "readiness", "startup"]
 WARNINGS_OF_A_POD = 25

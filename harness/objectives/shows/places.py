@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness.declare import Sighting, register
-from harness.history import SECOND, History, Window
-from harness.objectives.shows.sign import Sign, after, until_heal
+from harness.history.history import SECOND, History, Window
+from harness.objectives.shows.observable import Sign, after, until_heal
 from harness.objectives.volumes import volume_states
 from harness.units import seconds
 

@@ -1,0 +1,563 @@
+"""The history of one trial: all that was observed, append-only, readable while it is written.
+
+`Writer` appends records to `history.jsonl`; `History` indexes them, from a folder or live, record
+by record. Requests are kept in columns beside it (`requests.jsonl`, see `requests`). Nothing here
+judges; objectives and the diagnosis ask a `History` questions.
+
+A record is a JSON object with `t` (monotonic nanoseconds), `wall` (Unix seconds of arrival) and
+`type`; docs/history.md lists the types. Times that Kubernetes wrote into an object are whole
+seconds: they order nothing that is closer than that.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from harness.declare import Facts, Json, RoleFacts
+from harness.errors import HistoryError, HostError
+from harness.history.requests import Requests, RequestsTail
+
+SCHEMA = 1
+HISTORY_FILE = "history.jsonl"
+REQUESTS_FILE = "requests.jsonl"
+SECOND = 1_000_000_000
+
+PHASES = (
+    "preflight",
+    "prepare",
+    "deploy",
+    "control",
+    "inject",
+    "felt",
+    "sustain",
+    "heal",
+    "recover",
+    "remove",
+    "prove clean",
+)
+
+
+class Writer:
+    """Appends records to a history file; each is on its way to disk before `append` returns.
+
+    The first record that cannot be written (full disk) raises HostError, so that the trial ends.
+    Later ones go to the mirror only and raise nothing: healing must not fail because it cannot be
+    written down.
+    """
+
+    def __init__(self, folder: Path, mirror: History | None = None) -> None:
+        self.path = folder / HISTORY_FILE
+        self._file: IO[bytes] = self.path.open("ab", buffering=0)
+        self._mirror = mirror
+        self._full = False
+
+    def append(self, type_: str, *, t: int | None = None, **data: Any) -> Json:
+        """Write one record; `t` is the monotonic time of the observation (default: now)."""
+        record: Json = {
+            "t": time.monotonic_ns() if t is None else t,
+            "wall": time.time(),
+            "type": type_,
+            **data,
+        }
+        line = orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n"
+        if self._mirror is not None:
+            self._mirror.add(record)
+        if not self._full:
+            try:
+                # One unbuffered write of one line: a reader sees whole lines or a torn last one.
+                self._file.write(line)
+            except OSError as error:
+                self._full = True
+                raise HostError(
+                    f"the history {self.path} cannot be written: {error}",
+                    remedy="free disk space, or choose another disk with --output",
+                ) from error
+        return record
+
+    def close(self) -> None:
+        """Close; what was written is on its way to disk already."""
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of monotonic nanoseconds; `end` is None while it lasts."""
+
+    begin: int
+    end: int | None = None
+
+    @property
+    def closed(self) -> bool:
+        """True once the window has ended."""
+        return self.end is not None
+
+    def holds(self, t: int) -> bool:
+        """True if `t` lies in the window (begin included, end excluded)."""
+        return self.begin <= t and (self.end is None or t < self.end)
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """One container of a pod as last observed."""
+
+    restarts: int
+    ready: bool
+    waiting: str | None
+    terminated: Json | None
+    last_terminated: Json | None
+
+
+@dataclass(frozen=True)
+class PodState:
+    """One observed state of a pod; `t` is when it was observed."""
+
+    t: int
+    phase: str
+    ready: bool
+    deleting: bool
+    gone: bool
+    containers: Mapping[str, ContainerState]
+
+    @property
+    def restarts(self) -> int:
+        """Restarts of all containers together."""
+        return sum(c.restarts for c in self.containers.values())
+
+
+@dataclass
+class PodTrack:
+    """A pod through time; `owners` are "Kind/name" of everything that owns it, nearest first."""
+
+    uid: str
+    name: str
+    namespace: str
+    labels: Mapping[str, str]
+    owner_uid: str | None
+    owner: str | None
+    node: str | None = None
+    states: list[PodState] = field(default_factory=list)
+
+    def at(self, t: int) -> PodState | None:
+        """The state in force at `t`, None before the pod was seen."""
+        index = bisect_right(self.states, t, key=lambda s: s.t)
+        return self.states[index - 1] if index else None
+
+
+@dataclass(frozen=True)
+class Restart:
+    """A container that was started again; `exit_code` and `reason` are of the run that ended."""
+
+    t: int
+    pod: str
+    pod_uid: str
+    container: str
+    exit_code: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """One Kubernetes Event as it arrived. Senders are rate-limited: absence is never evidence."""
+
+    t: int
+    reason: str
+    message: str
+    type: str
+    count: int
+    kind: str
+    name: str
+    namespace: str
+    object_uid: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A fault's own proof: what was asked of it, what was achieved, and whether it was felt.
+
+    `cured`: not felt because the subject ended by itself what the fault had done.
+    """
+
+    t: int
+    fault: int
+    felt: bool
+    asked: Json
+    achieved: Json
+    note: str
+    cured: bool = False
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that makes the trial inconclusive, and whose fault it is."""
+
+    t: int
+    blame: str
+    message: str
+
+
+class History:
+    """An index over the records of one trial; grows by `add` and `poll`, never forgets.
+
+    Every question is answered from what has been added so far, so it may be asked of any prefix.
+    """
+
+    def __init__(self, requests: Requests | None = None) -> None:
+        self.records: list[Json] = []
+        self.trial: Json = {}
+        self.facts = Facts(roles={})
+        self.requests = requests if requests is not None else Requests.empty()
+        self.events: list[Event] = []
+        self.measurements: list[Measurement] = []
+        self.problems: list[Problem] = []
+        self.machine: list[Json] = []
+        self.pods: dict[str, PodTrack] = {}
+        self._owners: dict[str, tuple[str, str, str | None]] = {}
+        self._phases: dict[str, list[int | None]] = {}
+        self._tail: RequestsTail | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> History:
+        """The history in a trial's folder; a torn last line is left out. Raises HistoryError."""
+        path = folder / HISTORY_FILE
+        if not path.is_file():
+            raise HistoryError(
+                f"{path} does not exist", remedy="name the folder of a run or of one of its trials"
+            )
+        history = cls(Requests.read(folder / REQUESTS_FILE))
+        for number, record in _lines(path):
+            if not isinstance(record, dict) or not {"t", "type"} <= record.keys():
+                raise HistoryError(
+                    f"{path}:{number} is no record: it has no `t` and `type`",
+                    remedy="name the folder of a run or of one of its trials",
+                )
+            if record["type"] == "trial" and record.get("schema") != SCHEMA:
+                raise HistoryError(
+                    f"{path} has schema {record.get('schema')!r}, this harness reads {SCHEMA}",
+                    remedy="judge the run with the version that recorded it (see run.json)",
+                )
+            history.add(record)
+        return history
+
+    def follow_requests(self, path: Path) -> None:
+        """Read requests from a file that a running load generator writes; `poll` takes the news."""
+        self._tail = RequestsTail(path)
+
+    def poll(self) -> None:
+        """Take in the requests that were recorded since the last call."""
+        if self._tail is not None:
+            self.requests = self._tail.read()
+
+    def add(self, record: Json) -> None:
+        """Index one record."""
+        self.records.append(record)
+        match record["type"]:
+            case "trial":
+                self.trial = record
+            case "facts":
+                roles = {n: RoleFacts(**_tuples(r)) for n, r in record["roles"].items()}
+                self.facts = Facts(roles=roles, scale=record["scale"])
+            case "phase":
+                self._add_phase(record["phase"], record["edge"], record["t"])
+            case "object":
+                self._add_object(record)
+            case "measurement":
+                self.measurements.append(
+                    Measurement(
+                        record["t"],
+                        record["fault"],
+                        record["felt"],
+                        record["asked"],
+                        record["achieved"],
+                        record.get("note", ""),
+                        record.get("cured", False),
+                    )
+                )
+            case "machine":
+                self.machine.append(record)
+            case "problem":
+                self.problems.append(Problem(record["t"], record["blame"], record["message"]))
+
+    @property
+    def now(self) -> int:
+        """Monotonic nanoseconds of the newest record (0 if there is none)."""
+        return self.records[-1]["t"] if self.records else 0
+
+    # -- phases -----------------------------------------------------------------------------
+
+    def phase(self, name: str) -> Window | None:
+        """The window of a phase, None if it has not begun."""
+        begin, end = self._phases.get(name, (None, None))
+        return None if begin is None else Window(begin, end)
+
+    def span(self, first: str, last: str) -> Window | None:
+        """From the begin of phase `first` to the end of phase `last`."""
+        begin, end = self.phase(first), self.phase(last)
+        if begin is None:
+            return None
+        return Window(begin.begin, end.end if end is not None else None)
+
+    @property
+    def injected_at(self) -> int | None:
+        """When injection began, in monotonic nanoseconds."""
+        window = self.phase("inject")
+        return window.begin if window else None
+
+    @property
+    def watched(self) -> Window | None:
+        """From injection until the subject is taken away: what happens then proves nothing."""
+        begin, recover, remove = self.injected_at, self.phase("recover"), self.phase("remove")
+        if begin is None:
+            return None
+        if recover is not None and recover.end is not None:
+            return Window(begin, recover.end)
+        return Window(begin, remove.begin if remove else None)
+
+    @property
+    def over(self) -> bool:
+        """True once recovery was watched to its end and no request is without its outcome."""
+        recover = self.phase("recover")
+        return recover is not None and recover.closed and self.requests.settled
+
+    @property
+    def healed_at(self) -> int | None:
+        """When the last fault was healed."""
+        window = self.phase("heal")
+        return window.end if window else None
+
+    # -- pods -------------------------------------------------------------------------------
+
+    def pods_of(self, role: str) -> list[PodTrack]:
+        """Pods that belong to a role through their owners, in order of first sight."""
+        facts = self.facts.role(role)
+        return [
+            pod
+            for pod in self.pods.values()
+            if pod.namespace == facts.namespace
+            and any(owner in facts.workloads for owner in self.owners(pod))
+        ]
+
+    def owners(self, pod: PodTrack) -> list[str]:
+        """ "Kind/name" of the pod itself, its owner, the owner's owner, and so on."""
+        chain = [f"Pod/{pod.name}"]
+        owner, uid = pod.owner, pod.owner_uid
+        while owner is not None:
+            chain.append(owner)
+            if uid is None or uid not in self._owners:
+                break
+            _, uid, owner = self._owners[uid][0], self._owners[uid][1], self._owners[uid][2]
+        return chain
+
+    def restarts(self, role: str, window: Window | None = None) -> list[Restart]:
+        """Container restarts of a role's pods, in time order."""
+        out: list[Restart] = []
+        for pod in self.pods_of(role):
+            previous: PodState | None = None
+            for state in pod.states:
+                for name, container in state.containers.items():
+                    before = previous.containers.get(name) if previous else None
+                    more = container.restarts - (before.restarts if before else 0)
+                    ended = container.last_terminated or {}
+                    code, reason = ended.get("exitCode"), ended.get("reason")
+                    # One state may stand for several: kubelet reports seldom when it is busy.
+                    out += [Restart(state.t, pod.name, pod.uid, name, code, reason)] * max(more, 0)
+                previous = state
+        out.sort(key=lambda r: r.t)
+        return [r for r in out if window is None or window.holds(r.t)]
+
+    def ready_series(self, role: str) -> list[tuple[int, int]]:
+        """(time, ready pods of the role) at each change; a pod being deleted is not ready."""
+        changes = [
+            (state.t, track.uid, state.ready and not state.gone and not state.deleting)
+            for track in self.pods_of(role)
+            for state in track.states
+        ]
+        changes.sort(key=itemgetter(0))
+        series: list[tuple[int, int]] = []
+        ready: set[str] = set()
+        for t, together in groupby(changes, key=itemgetter(0)):
+            for _, uid, counts in together:
+                (ready.add if counts else ready.discard)(uid)
+            if not series or series[-1][1] != len(ready):
+                series.append((t, len(ready)))
+        return series
+
+    def ready_at(self, role: str, t: int) -> int:
+        """Ready pods of a role at a time."""
+        ready = 0
+        for when, count in self.ready_series(role):
+            if when > t:
+                break
+            ready = count
+        return ready
+
+    # -- events -----------------------------------------------------------------------------
+
+    def events_on(
+        self, role: str, *, reason: str, message: str = "", window: Window | None = None
+    ) -> list[Event]:
+        """Events on a role's pods, workloads or ReplicaSets, by reason and part of the message."""
+        facts = self.facts.role(role)
+        pods = {pod.uid for pod in self.pods_of(role)}
+        return [
+            e
+            for e in self.events
+            if e.reason == reason
+            and message in e.message
+            and (window is None or window.holds(e.t))
+            and e.namespace == facts.namespace
+            and (e.object_uid in pods or self._belongs(e, facts.workloads))
+        ]
+
+    def _belongs(self, event: Event, workloads: Sequence[str]) -> bool:
+        if f"{event.kind}/{event.name}" in workloads:
+            return True
+        known = self._owners.get(event.object_uid)
+        return known is not None and known[2] in workloads
+
+    # -- objects ----------------------------------------------------------------------------
+
+    def objects(self, kind: str) -> Iterator[Json]:
+        """Records of observed changes of one kind, in order: `verb`, `object`, `t`."""
+        return (r for r in self.records if r["type"] == "object" and r["kind"] == kind)
+
+    def samples(self, name: str) -> Iterator[Json]:
+        """Records of what was sampled under one name, in order; docs/history.md lists the names."""
+        return (r for r in self.records if r["type"] == "sample" and r["name"] == name)
+
+    def recovered_at(self, role: str = "workload") -> int | None:
+        """When, after healing, the role was fully ready and requests succeeded again.
+
+        That is the first moment after the heal from which all replicas are ready and, over the
+        three seconds that follow, at least 99 % of requests succeed. None if not (yet) seen.
+        """
+        healed = self.healed_at
+        if healed is None:
+            return None
+        replicas = self.facts.role(role).replicas
+        series = self.ready_series(role)
+        candidates = [healed] if self.ready_at(role, healed) >= replicas else []
+        candidates += [t for t, ready in series if t > healed and ready >= replicas]
+        step = SECOND // 4
+        for index, start in enumerate(candidates):
+            later = [t for t, ready in series if t > start and ready < replicas]
+            stop = min(later) if later else None
+            if stop is None and index + 1 < len(candidates):
+                stop = candidates[index + 1]
+            t = start
+            while stop is None or t < stop:
+                served = self.requests.between(t, t + 3 * SECOND)
+                # A later stretch must not be taken while this one may still turn out well.
+                if not served.settled or t + 3 * SECOND > self.requests.recorded_end:
+                    return None
+                if len(served) and served.availability() >= 0.99:
+                    return t
+                t += step
+        return None
+
+    def _add_phase(self, name: str, edge: str, t: int) -> None:
+        if edge == "end":
+            self._phases.setdefault(name, [None, None])[1] = t
+            return
+        # An author's test may inject more than once: a phase that begins again begins a new round,
+        # and what came after it belongs to the one before.
+        for later in PHASES[PHASES.index(name) :]:
+            self._phases.pop(later, None)
+        self._phases[name] = [t, None]
+
+    def _add_object(self, record: Json) -> None:
+        obj = record["object"]
+        meta = obj["metadata"]
+        kind, uid = record["kind"], meta.get("uid", "")
+        if kind == "Event":
+            if record["verb"] != "DELETED":
+                self.events.append(_event(record["t"], obj))
+            return
+        owner = next((o for o in meta.get("ownerReferences", []) if o.get("controller")), None)
+        self._owners[uid] = (
+            f"{kind}/{meta['name']}",
+            owner["uid"] if owner else "",
+            f"{owner['kind']}/{owner['name']}" if owner else None,
+        )
+        if kind != "Pod":
+            return
+        track = self.pods.get(uid)
+        if track is None:
+            track = self.pods[uid] = PodTrack(
+                uid=uid,
+                name=meta["name"],
+                namespace=meta.get("namespace", ""),
+                labels=meta.get("labels", {}),
+                owner_uid=owner["uid"] if owner else None,
+                owner=f"{owner['kind']}/{owner['name']}" if owner else None,
+            )
+        track.node = obj.get("spec", {}).get("nodeName", track.node)
+        track.states.append(_pod_state(record["t"], obj, gone=record["verb"] == "DELETED"))
+
+
+def _pod_state(t: int, pod: Json, *, gone: bool) -> PodState:
+    status = pod.get("status", {})
+    conditions = {c["type"]: c["status"] for c in status.get("conditions", [])}
+    containers = {}
+    for c in status.get("containerStatuses", []):
+        state = c.get("state", {})
+        containers[c["name"]] = ContainerState(
+            restarts=c.get("restartCount", 0),
+            ready=c.get("ready", False),
+            waiting=state.get("waiting", {}).get("reason"),
+            terminated=state.get("terminated"),
+            last_terminated=c.get("lastState", {}).get("terminated"),
+        )
+    return PodState(
+        t=t,
+        phase=status.get("phase", "Unknown"),
+        ready=conditions.get("Ready") == "True",
+        deleting="deletionTimestamp" in pod["metadata"],
+        gone=gone,
+        containers=containers,
+    )
+
+
+def _event(t: int, obj: Json) -> Event:
+    # Both event APIs are served from one store; events.k8s.io names the fields differently.
+    about: Json = obj.get("involvedObject") or obj.get("regarding") or {}
+    series: Json = obj.get("series") or {}
+    return Event(
+        t=t,
+        reason=obj.get("reason") or "",
+        message=obj.get("message") or obj.get("note") or "",
+        type=obj.get("type") or "Normal",
+        count=series.get("count") or obj.get("count") or obj.get("deprecatedCount") or 1,
+        kind=about.get("kind", ""),
+        name=about.get("name", ""),
+        namespace=about.get("namespace", ""),
+        object_uid=about.get("uid", ""),
+        source=(obj.get("source") or {}).get("component") or obj.get("reportingComponent") or "",
+    )
+
+
+def _tuples(data: Json) -> Json:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+
+
+def _lines(path: Path) -> Iterable[tuple[int, Json]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield number, orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise HistoryError(
+                    f"{path}:{number} is not JSON: {error}",
+                    remedy="the file was changed after it was written; restore it from a copy",
+                ) from error

@@ -1,0 +1,331 @@
+"""The three-valued verdict, the rule that gives it, and outcomes.
+
+Failed: the control held, the fault was felt, an objective is broken. Survived: the control held,
+the fault was felt, exposure was reached, every objective is met. Everything else is inconclusive
+and says whose fault it is. Pure: a history goes in, a `Result` comes out; it can be recomputed from
+a run folder at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.declare import Expect, Exposure, Fault, Finding, Json, Objective, Sighting
+from harness.history.history import SECOND, History, Measurement, Window
+from harness.judgement.contention import most_crowded
+
+VerdictValue = Literal["survived", "failed", "inconclusive"]
+Blame = Literal["harness", "host", "subject"]
+Outcome = Literal["as expected", "wrong verdict", "wrong reason", "inconclusive"]
+
+SAFETY = 1.5
+"""A fault must be felt this many times longer than the slowest failure needs (catalogue, 1)."""
+
+
+@dataclass(frozen=True)
+class Felt:
+    """How long a fault was felt without a break, in seconds, and what was asked and achieved.
+
+    A fault that the subject cured by itself counts on: that is what it was to be exposed to.
+    """
+
+    fault: int
+    seconds: float
+    since: int | None
+    last: Measurement | None
+
+    @property
+    def ever(self) -> bool:
+        """True if at least one measurement after injection felt the fault."""
+        return self.since is not None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A verdict with everything that it rests on. `deciding` is the one line to show first."""
+
+    verdict: VerdictValue
+    deciding: str
+    blame: Blame | None
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    control: tuple[tuple[str, Finding], ...]
+    objectives: tuple[tuple[str, Finding], ...]
+    felt: tuple[Felt, ...]
+    exposure: Exposure | None
+    shows: tuple[tuple[str, Sighting | None], ...]
+
+    def to_json(self) -> Json:
+        """The result as stored in `verdict.json` and in reports (schema: docs/history.md)."""
+        return {
+            "verdict": self.verdict,
+            "outcome": self.outcome,
+            "blame": self.blame,
+            "deciding": self.deciding,
+            "reasons": list(self.reasons),
+            "control": [_finding(n, f) for n, f in self.control],
+            "objectives": [_finding(n, f) for n, f in self.objectives],
+            "felt": [
+                {
+                    "fault": f.fault,
+                    "seconds": round(f.seconds, 3),
+                    "since": f.since,
+                    "asked": f.last.asked if f.last else None,
+                    "achieved": f.last.achieved if f.last else None,
+                }
+                for f in self.felt
+            ],
+            "exposure": (
+                {"seconds": self.exposure.seconds, "why": self.exposure.why}
+                if self.exposure
+                else None
+            ),
+            "shows": [
+                {"what": n, "seen": s is not None, "at": s and s.at, "text": s and s.text}
+                for n, s in self.shows
+            ],
+        }
+
+
+def exposure_needed(
+    history: History, objectives: Sequence[Objective], faults: Sequence[Fault]
+) -> Exposure:
+    """The longest exposure over all fault/objective pairs, times `SAFETY`."""
+    pairs = [
+        (e, f"{o.name}: {e.why}")
+        for o in objectives
+        for f in faults
+        if (e := o.exposure(history.facts)) is not None
+    ]
+    if not pairs:
+        return Exposure(5.0, "no objective names a time; 5 s so that the fault is seen at work")
+    worst, why = max(pairs, key=lambda pair: pair[0].seconds)
+    return Exposure(worst.seconds * SAFETY, f"({why}) x {SAFETY:g}")
+
+
+def felt(history: History, fault: int) -> Felt:
+    """The longest unbroken stretch of felt measurements of a fault between injection and heal."""
+    window = history.span("inject", "heal")
+    healing = history.phase("heal")
+    best: Felt = Felt(fault, 0.0, None, None)
+    since: int | None = None
+    for m in history.measurements:
+        if m.fault != fault or window is None or m.t < window.begin:
+            continue
+        if healing is not None and m.t >= healing.begin:
+            continue
+        if not m.felt and not (m.cured and since is not None):
+            since = None
+            continue
+        since = m.t if since is None else since
+        seconds = (m.t - since) / SECOND
+        if best.since is None or seconds >= best.seconds:
+            best = Felt(fault, seconds, since, m if m.felt else best.last)
+    return best
+
+
+def control_findings(
+    history: History, objectives: Sequence[Objective]
+) -> tuple[tuple[str, Finding], ...]:
+    """What every objective says of the control phase."""
+    return tuple((o.describe(), o.control(history)) for o in objectives)
+
+
+def judge(
+    history: History, objectives: Sequence[Objective], faults: Sequence[Fault], expect: Expect
+) -> Result:
+    """The verdict and outcome of a history; see the module's text for the rule."""
+    needed = exposure_needed(history, objectives, faults) if history.facts.roles else None
+    felts = tuple(felt(history, i) for i in range(len(faults)))
+    control = control_findings(history, objectives) if history.phase("control") else ()
+    found = tuple((o.describe(), o.judge(history)) for o in objectives) if control else ()
+    shows = tuple((s.describe(), s.seen(history)) for s in expect.shows) if control else ()
+    verdict, blame, reasons = _rule(history, faults, control, felts, needed, found)
+    outcome = _outcome(verdict, expect, shows)
+    if outcome == "wrong reason":
+        missing = [
+            f"{each.describe()} ({hint})" if (hint := each.hidden(history)) else each.describe()
+            for each, (_, sighting) in zip(expect.shows, shows, strict=True)
+            if sighting is None
+        ]
+        reasons = (*reasons, "not shown: " + "; ".join(missing))
+    deciding = f"{verdict_prefix(outcome, shows)}{reasons[0]}"
+    return Result(verdict, deciding, blame, outcome, reasons, control, found, felts, needed, shows)
+
+
+def verdict_prefix(outcome: Outcome, shows: Sequence[tuple[str, Sighting | None]]) -> str:
+    """What a wrong reason says before the reason itself: the first thing that was not shown."""
+    if outcome != "wrong reason":
+        return ""
+    return f"did not show {next(name for name, seen in shows if seen is None)}: "
+
+
+Ruling = tuple[VerdictValue, Blame | None, tuple[str, ...]]
+"""Verdict, whose fault it is if it is inconclusive, and the reasons, the deciding one first."""
+
+
+def _rule(
+    history: History,
+    faults: Sequence[Fault],
+    control: Sequence[tuple[str, Finding]],
+    felts: Sequence[Felt],
+    needed: Exposure | None,
+    found: Sequence[tuple[str, Finding]],
+) -> Ruling:
+    """The rule in reading order; the first line that applies gives the verdict."""
+    if history.problems:
+        first = history.problems[0]
+        return "inconclusive", _blame(first.blame), tuple(p.message for p in history.problems)
+    lost = control_lost(history, control)
+    if lost is not None:
+        return lost
+    behind = _generator_behind(history, "inject", "recover")
+    if behind is not None:
+        return behind
+    unfelt = [f for f in felts if not f.ever]
+    if unfelt:
+        return "inconclusive", "harness", tuple(_not_felt(history, faults, f) for f in unfelt)
+    broken = tuple(f.reason for _, f in found if f.state == "broken")
+    if broken:
+        # One objective that broke before others took the machine is enough.
+        at = min((f.at for _, f in found if f.state == "broken" and f.at is not None), default=None)
+        crowded = _crowded(history, Window(history.injected_at or 0, at), broken)
+        return crowded or ("failed", None, broken)
+    short = [f for f in felts if needed is not None and f.seconds < needed.seconds]
+    if needed is not None and short:
+        return (
+            "inconclusive",
+            "harness",
+            tuple(
+                f"{faults[f.fault].describe()} was felt for {f.seconds:.0f} s of the "
+                f"{needed.seconds:.0f} s of exposure that survival needs ({needed.why})"
+                for f in short
+            ),
+        )
+    undecided = tuple(f"still open: {f.reason}" for _, f in found if f.state == "open")
+    if undecided:
+        return "inconclusive", "harness", undecided
+    return "survived", None, tuple(f.reason for _, f in found)
+
+
+def control_lost(history: History, control: Sequence[tuple[str, Finding]]) -> Ruling | None:
+    """Why nothing can follow from this control phase, None if it held."""
+    window = history.phase("control")
+    if window is None or not window.closed:
+        return "inconclusive", "harness", ("the control run did not take place",)
+    requests = history.requests.between(window.begin, window.end)
+    if not len(requests) or not requests.reached():
+        return (
+            "inconclusive",
+            "harness",
+            ("the load never arrived: no request was answered in the control phase",),
+        )
+    behind = _generator_behind(history, "control", "control")
+    if behind is not None:
+        return behind
+    broken = tuple(f.reason for _, f in control if f.state == "broken")
+    if broken:
+        told = tuple(f"before any fault: {r}" for r in broken)
+        return _crowded(history, window, told) or ("inconclusive", "subject", told)
+    undecided = tuple(f"still open: {f.reason}" for _, f in control if f.state == "open")
+    if undecided:
+        return "inconclusive", "harness", undecided
+    return None
+
+
+def _generator_behind(history: History, first: str, last: str) -> Ruling | None:
+    window = history.span(first, last)
+    if window is None:
+        return None
+    health = history.requests.generator_health(window.begin, window.end)
+    if health.fell_behind:
+        return "inconclusive", "host", (f"the load generator fell behind: {health.describe()}",)
+    return None
+
+
+def _crowded(history: History, window: Window, broken: tuple[str, ...]) -> Ruling | None:
+    """A subject that broke while others had the machine is not to blame; one that held is good."""
+    worst = most_crowded(history, window)
+    if worst is None or not worst.crowded:
+        return None
+    return "inconclusive", "host", (f"the machine was taken: {worst.describe()}", *broken)
+
+
+def _not_felt(history: History, faults: Sequence[Fault], felt_: Felt) -> str:
+    measured = [m for m in history.measurements if m.fault == felt_.fault]
+    after = history.phase("inject")
+    tried = [m for m in measured if after is not None and m.t >= after.begin]
+    what = faults[felt_.fault].describe()
+    if not tried:
+        return f"{what} was never measured after injection, so nothing shows that it was felt"
+    return f"{what} was not felt: {tried[-1].note}"
+
+
+def _outcome(
+    verdict: VerdictValue, expect: Expect, shows: Sequence[tuple[str, Sighting | None]]
+) -> Outcome:
+    if verdict == "inconclusive":
+        return "inconclusive"
+    if verdict != expect.verdict:
+        return "wrong verdict"
+    if any(sighting is None for _, sighting in shows):
+        return "wrong reason"
+    return "as expected"
+
+
+def _blame(text: str) -> Blame:
+    if text == "host":
+        return "host"
+    return "subject" if text == "subject" else "harness"
+
+
+def _finding(name: str, finding: Finding) -> Json:
+    return {"what": name, "state": finding.state, "reason": finding.reason, "at": finding.at}
+
+
+def settled(
+    history: History, objectives: Sequence[Objective], faults: Sequence[Fault], expect: Expect
+) -> bool:
+    """True if the fault need not be kept up: exposure is reached, or all evidence is in.
+
+    Exposure is not all where an objective waits for something that can only happen before the heal.
+    All evidence is in when an objective is broken and everything that the variant must show has
+    been seen.
+    """
+    felts = [felt(history, i) for i in range(len(faults))]
+    if not all(f.ever for f in felts):
+        return False
+    found = [o.judge(history) for o in objectives]
+    if any(f.state == "broken" for f in found):
+        # What a variant must show may come later than the failure; the caller bounds the wait.
+        return all(s.seen(history) is not None for s in expect.shows)
+    if any(f.state == "open" and f.before_heal for f in found):
+        return False
+    needed = exposure_needed(history, objectives, faults)
+    return all(f.seconds >= needed.seconds for f in felts)
+
+
+def decided(history: History, objectives: Sequence[Objective]) -> bool:
+    """True if no objective waits for anything more; after the heal, that is."""
+    findings = [o.judge(history) for o in objectives]
+    return all(f.state != "open" or f.holds or f.before_heal for f in findings)
+
+
+def exit_code(results: Sequence[Result], *, by_outcome: bool, residue: bool = False) -> int:
+    """0, 1 or 3 for a run; 3 wins over 1, 1 over 0 (design: exit codes).
+
+    Shipped scenarios exit by outcome, a user's subject by verdict.
+    """
+    if residue or any(r.verdict == "inconclusive" for r in results):
+        return 3
+    if by_outcome:
+        return int(any(r.outcome != "as expected" for r in results))
+    return int(any(r.verdict == "failed" for r in results))
+
+
+def offset(history: History, t: int, window: Window | None = None) -> float:
+    """Seconds from injection (or from the begin of `window`) to `t`."""
+    origin = window.begin if window else history.injected_at
+    return (t - (origin if origin is not None else t)) / SECOND

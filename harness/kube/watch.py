@@ -1,0 +1,319 @@
+"""List and watch of our own: survives 410 Gone and a dead API server, and says when it was blind.
+
+One loop for each `WatchSpec`. What changed while nobody watched is found by listing again and
+comparing with what was known. Keeping the objects is `store.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import orjson
+
+from harness.kube.background import background
+from harness.kube.client import Kube, Obj
+from harness.kube.objects import selectors
+from harness.kube.responses import Answer, ApiError, UnreachableError, error_of
+from harness.kube.transport import Stream
+
+Verb = Literal["ADDED", "MODIFIED", "DELETED"]
+_Difference = tuple[Verb, Obj]
+
+# The server closes a watch after this; it then goes on from the last resourceVersion.
+_WATCH_SECONDS = 300
+# API servers send a bookmark about every 60 s, so a longer silence is a dead connection.
+_SILENCE_SECONDS = 150.0
+# A paused or unreachable API server keeps connections open in silence; this finds it.
+_PULSE_SECONDS = 1.0
+_PULSE_TIMEOUT_SECONDS = 3.0
+_RECONNECT_SECONDS = (0.1, 2.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchSpec:
+    """What to watch; without a namespace: in all of them."""
+
+    api_version: str
+    kind: str
+    namespace: str | None = None
+    label_selector: str | None = None
+    field_selector: str | None = None
+
+    def __str__(self) -> str:
+        where = f" in {self.namespace}" if self.namespace else ""
+        return f"{self.kind}{where}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One change of one object, as it arrived.
+
+    `monotonic_ns` and `wall` (seconds since the epoch) are the moment of arrival. `relisted`:
+    found by comparing lists, so it happened some time before and may stand for several changes.
+    """
+
+    kind: str
+    verb: Verb
+    object: Obj
+    monotonic_ns: int
+    wall: float
+    relisted: bool = False
+
+    @property
+    def name(self) -> str:
+        return str(self.object["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        """Empty for cluster-scoped objects."""
+        return str(self.object["metadata"].get("namespace") or "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blindness:
+    """A span in which changes of `spec` could not be seen as they happened.
+
+    Reported twice: when it begins (`ended_ns` None) and when it ends. `lost` tells whether
+    changes in between may be missing (a list had to be compared) or only came late.
+    """
+
+    spec: WatchSpec
+    reason: str
+    began_ns: int
+    began_wall: float
+    ended_ns: int | None = None
+    ended_wall: float | None = None
+    lost: bool = False
+
+
+OnChange = Callable[[Change], None]
+OnBlind = Callable[[Blindness], None]
+
+
+class Watcher:
+    """Watches several kinds for the length of a scope.
+
+        async with Watcher(kube, specs, on_change, on_blind) as watcher:
+            await watcher.synced()
+
+    Callbacks run in the event loop, one at a time, in order of arrival; an error in one ends the
+    scope with that error.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        specs: Sequence[WatchSpec],
+        on_change: OnChange,
+        on_blind: OnBlind | None = None,
+    ) -> None:
+        self._kube = kube
+        self._loops = [_Loop(kube, spec, on_change, on_blind or _unheard) for spec in specs]
+        self._scope = self._run()
+
+    async def __aenter__(self) -> Watcher:
+        await self._scope.__aenter__()
+        return self
+
+    async def __aexit__(self, *failure: Any) -> bool | None:
+        return await self._scope.__aexit__(*failure)
+
+    async def synced(self) -> None:
+        """Returns when the objects that exist have been reported for every spec."""
+        for loop in self._loops:
+            await loop.synced.wait()
+
+    @property
+    def blind(self) -> list[Blindness]:
+        """The spans that have begun and not ended."""
+        return [loop.blindness for loop in self._loops if loop.blindness is not None]
+
+    @asynccontextmanager
+    async def _run(self) -> AsyncIterator[None]:
+        async with background(*(loop.run() for loop in self._loops), self._pulse()):
+            yield
+
+    async def _pulse(self) -> None:
+        """Finds an API server that holds connections and says nothing."""
+        while True:
+            began_ns, began_wall = time.monotonic_ns(), time.time()
+            try:
+                # Of /livez only `ping`: the rest asks etcd, whose slowness blinds nobody.
+                await self._kube.wire.request(
+                    "GET",
+                    "/livez/ping",
+                    retry=False,
+                    raise_for_status=False,
+                    accept="*/*",
+                    timeout=_PULSE_TIMEOUT_SECONDS,
+                )
+            except UnreachableError as error:
+                for loop in self._loops:
+                    loop.go_blind(error.message, began_ns, began_wall)
+            else:
+                for loop in self._loops:
+                    loop.wake()
+            await asyncio.sleep(_PULSE_SECONDS)
+
+
+class _Loop:
+    """The list and watch of one spec."""
+
+    def __init__(self, kube: Kube, spec: WatchSpec, on_change: OnChange, on_blind: OnBlind) -> None:
+        self.spec = spec
+        self.synced = asyncio.Event()
+        self.blindness: Blindness | None = None
+        self._kube = kube
+        self._on_change = on_change
+        self._on_blind = on_blind
+        self._known: dict[tuple[str, str], Obj] = {}
+        self._version = ""
+        self._stream: Stream | None = None
+        self._awake = asyncio.Event()
+
+    async def run(self) -> None:
+        delay = _RECONNECT_SECONDS[0]
+        while True:
+            try:
+                if not self._version:
+                    await self._relist()
+                await self._follow()
+            except ApiError as error:
+                if not self.synced.is_set() and error.status in (400, 401, 403, 404, 405):
+                    raise
+                if error.gone:
+                    self._version = ""
+                self.go_blind(error.message)
+            except UnreachableError as error:
+                self.go_blind(error.message)
+            else:
+                # The server ended the watch in its own time; nothing was missed.
+                delay = _RECONNECT_SECONDS[0]
+                continue
+            self._awake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._awake.wait()
+            delay = min(delay * 2, _RECONNECT_SECONDS[1])
+
+    def go_blind(self, reason: str, ns: int | None = None, wall: float | None = None) -> None:
+        if self.blindness is None and self.synced.is_set():
+            self.blindness = Blindness(
+                spec=self.spec,
+                reason=reason,
+                began_ns=ns if ns is not None else time.monotonic_ns(),
+                began_wall=wall if wall is not None else time.time(),
+            )
+            self._on_blind(self.blindness)
+        if self._stream is not None:
+            # It may be half dead; a fresh one from the last version misses nothing.
+            self._stream.close()
+
+    def wake(self) -> None:
+        """The API server answers again: try now."""
+        self._awake.set()
+
+    async def _relist(self) -> None:
+        spec = self.spec
+        items, version = await self._kube.list_at(
+            spec.api_version,
+            spec.kind,
+            spec.namespace,
+            labels=spec.label_selector,
+            fields=spec.field_selector,
+        )
+        if self.blindness is not None:
+            self.blindness = replace(self.blindness, lost=True)
+        for verb, obj in differences(self._known, items):
+            self._tell(verb, obj, relisted=True)
+        self._version = version
+        self.synced.set()
+
+    async def _follow(self) -> None:
+        spec = self.spec
+        resource = await self._kube.resource(spec.api_version, spec.kind)
+        params = selectors(spec.label_selector, spec.field_selector) | {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": self._version,
+            "timeoutSeconds": str(_WATCH_SECONDS),
+        }
+        path = resource.path(namespace=spec.namespace)
+        wire = self._kube.wire
+        async with wire.stream(path, params=params, silence=_SILENCE_SECONDS) as stream:
+            self._stream = stream
+            self._see_again()
+            try:
+                async for line in stream:
+                    try:
+                        event = orjson.loads(line)
+                    except orjson.JSONDecodeError as torn:
+                        raise wire.unreachable(f"WATCH {path}", torn) from torn
+                    self._take(event)
+            finally:
+                self._stream = None
+
+    def _take(self, event: Obj) -> None:
+        kind, obj = event["type"], event["object"]
+        if kind == "ERROR":
+            status = int(obj.get("code") or 500)
+            raise error_of(f"WATCH {self.spec}", Answer(status=status, body=orjson.dumps(obj)))
+        if kind != "BOOKMARK":
+            self._tell(kind, obj, relisted=False)
+        self._version = obj["metadata"]["resourceVersion"]
+
+    def _tell(self, verb: Verb, obj: Obj, *, relisted: bool) -> None:
+        if verb == "DELETED":
+            self._known.pop(_key(obj), None)
+        else:
+            self._known[_key(obj)] = obj
+        self._on_change(
+            Change(
+                kind=self.spec.kind,
+                verb=verb,
+                object=obj,
+                monotonic_ns=time.monotonic_ns(),
+                wall=time.time(),
+                relisted=relisted,
+            )
+        )
+
+    def _see_again(self) -> None:
+        if self.blindness is not None:
+            over = replace(self.blindness, ended_ns=time.monotonic_ns(), ended_wall=time.time())
+            self.blindness = None
+            self._on_blind(over)
+
+
+def differences(known: Mapping[tuple[str, str], Obj], listed: Sequence[Obj]) -> list[_Difference]:
+    """What a list says of a state known before. An object that was replaced under its name (other
+    uid) is a deletion and an addition. Deletions come first, as they must have."""
+    now = {_key(obj): obj for obj in listed}
+    gone: list[_Difference] = []
+    come: list[_Difference] = []
+    for key, old in known.items():
+        new = now.get(key)
+        if new is None or new["metadata"]["uid"] != old["metadata"]["uid"]:
+            gone.append(("DELETED", old))
+    for key, new in now.items():
+        before = known.get(key)
+        if before is None or before["metadata"]["uid"] != new["metadata"]["uid"]:
+            come.append(("ADDED", new))
+        elif before["metadata"]["resourceVersion"] != new["metadata"]["resourceVersion"]:
+            come.append(("MODIFIED", new))
+    return gone + come
+
+
+def _key(obj: Obj) -> tuple[str, str]:
+    metadata = obj["metadata"]
+    return str(metadata.get("namespace") or ""), str(metadata["name"])
+
+
+def _unheard(_: Blindness) -> None:
+    """For callers that do not want to know; the spans stay in `Watcher.blind`."""

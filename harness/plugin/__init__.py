@@ -1,0 +1,1 @@
+"""The pytest plugin: options, scenarios as items, fixtures for authors, hooks."""

@@ -1,0 +1,1 @@
+"""The trials of one command: chosen, prepared, carried out, stored, and judged again."""

@@ -1,0 +1,89 @@
+"""Judging a recorded run again: folder in, verdicts out, no cluster.
+
+What a trial declared is loaded from its history by registered name, so the Python that declared it
+is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import orjson
+
+import harness.faults
+import harness.objectives.shows
+from harness.declare import Expect, Fault, Json, Objective, Observable, load
+from harness.errors import HistoryError
+from harness.history.history import History
+from harness.judgement.verdict import Result, exit_code
+from harness.judgement.verdict import judge as apply_rule
+from harness.runs.folder import (
+    RUN_FILE,
+    TRIAL_FILE,
+    VERDICT_FILE,
+    Summary,
+    finish,
+    read_run,
+    trial_folders,
+    write_json,
+)
+
+# Importing these registers every shipped fault and objective.
+REGISTERING = (harness.faults, harness.objectives.shows)
+
+
+def rejudge(folder: Path) -> int:
+    """Rewrite the verdicts below a run folder; returns the exit code that they give."""
+    results = []
+    for each in trial_folders(folder):
+        result = judge_folder(each)
+        write_json(each / VERDICT_FILE, result.to_json())
+        results.append(result)
+    if (folder / RUN_FILE).is_file():
+        run: Json = read_run(folder)
+    else:
+        trial = orjson.loads((folder / TRIAL_FILE).read_bytes())
+        run = {"by": "outcome", "residue": trial.get("residue", [])}
+    code = exit_code(results, by_outcome=run["by"] == "outcome", residue=bool(run["residue"]))
+    if (folder / RUN_FILE).is_file():
+        write_json(folder / RUN_FILE, {**run, "exit_code": code})
+    return code
+
+
+def close_run(
+    folder: Path, *, started: float, command: Sequence[str], subject: Path | None
+) -> None:
+    """Write `run.json` for trials that other processes ran into one folder."""
+    trials = sorted(folder.glob(f"*/{TRIAL_FILE}"), key=lambda p: p.stat().st_mtime)
+    declared = [orjson.loads(path.read_bytes()) for path in trials]
+    finish(
+        folder,
+        [path.parent.name for path in trials],
+        [judge_folder(path.parent) for path in trials],
+        Summary(
+            started=started,
+            seed=declared[0]["seed"],
+            command=command,
+            subject=subject,
+            versions=declared[0]["versions"],
+            residue=[line for each in declared for line in each["residue"]],
+        ),
+    )
+
+
+def judge_folder(folder: Path) -> Result:
+    """The verdict of one trial's folder."""
+    history = History.read(folder)
+    trial = history.trial
+    if not trial:
+        raise HistoryError(
+            f"{folder} has no trial record: it ended before its preflight",
+            remedy="run it again; there is nothing to judge",
+        )
+    scenario, expect = trial["scenario"], trial["expect"]
+    objectives = [cast(Objective, load("objective", o)) for o in scenario["objectives"]]
+    faults = [cast(Fault, load("fault", f)) for f in scenario["faults"]]
+    shows = [cast(Observable, load("shows", s)) for s in expect["shows"]]
+    return apply_rule(history, objectives, faults, Expect(expect["verdict"], shows=shows))

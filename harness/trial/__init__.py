@@ -1,0 +1,1 @@
+"""One trial, from preflight to the proof that nothing was left behind."""

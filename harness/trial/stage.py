@@ -1,0 +1,501 @@
+"""What a trial does to the world, step by step, each step on its own: no order is decided here.
+
+Placing a subject in namespaces of its own, deploying it, load on its entry, injecting, measuring,
+healing and removing. Every step records what it sees in the history. The order is decided by
+`harness.trial.trial`, or by the author of a test through the fixtures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from harness.addons import addons
+from harness.cluster.clusters import Cluster
+from harness.cluster.leases import lease_entry_port
+from harness.declare import Json, Load
+from harness.errors import ClusterError, HarnessError, ManifestError, ResidueError, WaitTimeout
+from harness.faults.base import Fault, FaultContext
+from harness.faults.proxied import stand_in_path
+from harness.history.history import REQUESTS_FILE, SCHEMA, SECOND, History, Writer
+from harness.judgement import verdict
+from harness.kube.client import ApiError, Kube
+from harness.kube.eventually import eventually
+from harness.load.generator import Generator
+from harness.manifest.facts import facts
+from harness.manifest.isolation import Isolation
+from harness.manifest.objects import Object, Ref, find, service_port
+from harness.manifest.subject_file import Role, SubjectFile
+from harness.manifest.variants import apply_order
+from harness.nodes.audit import AuditLog
+from harness.nodes.nodes import NodeCommands
+from harness.trial.observer import Observer
+from harness.trial.startup import calm_needed_s, entry_answers, in_waves, last_disturbance, unready
+from harness.undo import baseline, cluster_scoped, namespaces
+from harness.undo.ledger import Entry, Ledger, Record
+from harness.undo.reach import World
+from harness.units import seconds
+
+DEPENDENCIES_S = 60.0
+"""A database that is not up by then may wait for the workload itself, which is started anyway."""
+DEPLOY_S = 180.0
+"""A subject that is not up by then is broken before any fault."""
+ENTRY_S = 10.0
+"""Nodes know a new NodePort within a second or two; if nothing answers then, the load will tell."""
+SETTLED_S = 60.0
+"""What controllers of the cluster delete by themselves is gone by then; the rest is residue."""
+
+
+class Listener(Protocol):
+    """Who is told how a trial proceeds; the console is one."""
+
+    def phase(self, trial: str, name: str) -> None: ...
+
+    def progress(self, trial: str, done: float, total: float, text: str) -> None: ...
+
+    def status(self, trial: str, text: str) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What trials stand on: one cluster and the connections to it, and this process's ledger."""
+
+    cluster: Cluster
+    kube: Kube
+    nodes: NodeCommands
+    ledger: Ledger
+    world: World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """A subject ready to be deployed: everything decided, nothing done.
+
+    `isolation` has the variant's objects, rendered, scaled, with images by digest, in the trial's
+    own namespaces; `images` are those that faults need, by name. `exclusive`: the cluster is leased
+    to this trial alone. `in_path` names the roles before which a proxy stands although no fault
+    asks for it yet. `declared` is what the history's first record says beside all that.
+    """
+
+    trial: str
+    subject: SubjectFile
+    isolation: Isolation
+    faults: Sequence[Fault]
+    load: Load
+    exclusive: bool
+    scale: int
+    seed: int
+    folder: Path
+    images: Mapping[str, str]
+    declared: Json = field(default_factory=dict)
+    in_path: Sequence[str] = ()
+
+
+class CannotConclude(Exception):  # noqa: N818 - it is a verdict, not an error
+    """The trial cannot go on to a verdict; `blame` is harness, host or subject."""
+
+    def __init__(self, blame: str, message: str) -> None:
+        super().__init__(message)
+        self.blame = blame
+
+
+class Stage:
+    """One subject on one cluster, and its history."""
+
+    def __init__(self, placement: Placement, ground: Ground, listener: Listener) -> None:
+        placement.folder.mkdir(parents=True, exist_ok=True)
+        self.placement = placement
+        self.ground = ground
+        self.listener = listener
+        self.history = History()
+        self.writer = Writer(placement.folder, mirror=self.history)
+        self.observer = Observer(ground.kube, self.history, self.writer)
+        self.faults = list(placement.faults)
+        self.namespaces = list(placement.isolation.namespaces.values())
+        self.roles = {n: self._placed(r) for n, r in placement.subject.roles.items()}
+        self.objects = list(placement.isolation.objects)
+        self.context = FaultContext(
+            trial=placement.trial,
+            cluster=ground.cluster,
+            kube=ground.kube,
+            nodes=ground.nodes,
+            ledger=ground.ledger,
+            roles=self.roles,
+            namespace=placement.isolation.namespaces[placement.subject.subject.namespace],
+            images=placement.images,
+            scale=placement.scale,
+        )
+        self._audit = AuditLog(ground.nodes, [n.name for n in ground.cluster.control_planes])
+        self._before: baseline.Snapshot | None = None
+        self._before_faults: frozenset[str] = frozenset()
+
+    # -- before the fault -------------------------------------------------------------------
+
+    def introduce(self) -> None:
+        """The first two records: what the trial is, and what its manifests say of the roles."""
+        placement = self.placement
+        self.writer.append(
+            "trial",
+            schema=SCHEMA,
+            trial=placement.trial,
+            onset=" and ".join(f.onset for f in self.faults),
+            seed=placement.seed,
+            scale=placement.scale,
+            cluster=self.ground.cluster.name,
+            namespaces=dict(placement.isolation.namespaces),
+            versions=asdict(self.ground.cluster.versions),
+            **placement.declared,
+        )
+        found = facts(self.objects, self.roles, scale=placement.scale)
+        self.writer.append(
+            "facts", scale=found.scale, roles={n: asdict(r) for n, r in found.roles.items()}
+        )
+
+    async def prepare(self) -> None:
+        """Let faults stand in the path, store the manifests, take the baseline."""
+        for fault in self.faults:
+            self.objects = fault.prepare(self.objects, self.context)
+        for role in self.placement.in_path:
+            self.objects = stand_in_path(self.objects, self.context.role(role), self.context)
+        folder = self.placement.folder / "manifests"
+        folder.mkdir(exist_ok=True)
+        data = orjson.dumps(self.objects, option=orjson.OPT_INDENT_2)
+        (folder / "objects.json").write_bytes(data)
+        if self.placement.exclusive:
+            await self._calm()
+        self._before = await baseline.snapshot(self.ground.kube)
+        for name in needed_addons(self.faults):
+            addons.use(
+                name,
+                self.ground.ledger,
+                cluster=self.ground.cluster,
+                trial=self.placement.trial,
+                namespaces=self.namespaces,
+            )
+        if self.ground.cluster.owned:
+            await self._audit.start()
+
+    async def _calm(self) -> None:
+        """Wait for what the trial before left to the cluster's own controllers."""
+
+        async def nothing_going() -> bool:
+            if names := await baseline.going(self.ground.kube):
+                raise AssertionError(f"volumes are being deleted: {', '.join(names)}")
+            return True
+
+        what = "the cluster has deleted the volumes of trials before"
+        await eventually(nothing_going, within=SETTLED_S, what=what)
+
+    async def deploy(self) -> None:
+        """Apply everything, recorded first, and wait until every workload is ready to stay.
+
+        What others depend on goes first, and is given a while to be ready. A liveness probe that
+        failed while the subject came up may have one failure left, and kill what is ready already.
+        Raises CannotConclude, blaming the subject, if that takes longer than `DEPLOY_S`.
+        """
+        ground, trial = self.ground, self.placement.trial
+        for name in self.namespaces:
+            await namespaces.create(
+                ground.kube,
+                ground.ledger,
+                cluster=ground.cluster,
+                name=name,
+                trial=trial,
+                labels=self._labels_of(name),
+            )
+        rest = [o for o in self.objects if o["kind"] != "Namespace"]
+        for obj in apply_order([o for o in rest if not o["metadata"].get("namespace")]):
+            await cluster_scoped.create(
+                ground.kube, ground.ledger, obj, cluster=ground.cluster, trial=trial
+            )
+        placed = [o for o in rest if o["metadata"].get("namespace")]
+        waves = in_waves(placed, self.placement.isolation.objects, self.roles)
+        await ground.kube.apply_all(waves.first)
+        if waves.later:
+            # One that never gets ready is told of below, with all the others.
+            with suppress(WaitTimeout):
+                await eventually(
+                    lambda: not unready(self.observer.store, waves.dependencies),
+                    within=DEPENDENCIES_S,
+                    every=0.25,
+                    what="what the subject depends on is ready",
+                )
+            await ground.kube.apply_all(waves.later)
+
+        def stays() -> bool:
+            if unready(self.observer.store, self.objects):
+                return False
+            now = time.monotonic_ns()
+            calm = now - last_disturbance(self.history, self.objects, now)
+            return calm >= calm_needed_s(self.history, self.objects) * SECOND
+
+        try:
+            await eventually(
+                stays,
+                within=DEPLOY_S,
+                every=0.25,
+                what="every workload of the subject is ready, and stays so",
+                context=self.observer,
+            )
+        except WaitTimeout as error:
+            self.writer.append("note", text=str(error))
+            missing = "; ".join(unready(self.observer.store, self.objects))
+            what = f"not ready {DEPLOY_S:.0f} s after it was applied: {missing}"
+            if not missing:
+                what = f"ready, but restarting: not one calm liveness round in {DEPLOY_S:.0f} s"
+            raise CannotConclude("subject", f"before any fault: {what}") from error
+
+    # -- load -------------------------------------------------------------------------------
+
+    async def entry(self, stack: AsyncExitStack) -> str:
+        """Map the entry Service to a leased port on 127.0.0.1 for as long as `stack` is open."""
+        cluster = self.ground.cluster
+        role = self.context.role("entry")
+        service = find(self.objects, role.ref)
+        for _ in cluster.entry_ports:
+            port = await stack.enter_async_context(
+                lease_entry_port(cluster.folder, cluster.entry_ports, wait=timedelta(seconds=60))
+            )
+            try:
+                await self.ground.kube.apply(entry_service(service, role.ref, port.node_port))
+            except ApiError as error:
+                if "already allocated" not in error.detail:
+                    raise
+                # A trial that was killed holds no lease any more, but its Service lives until it is
+                # healed. Keeping this lease makes the next one another port's.
+                continue
+            return f"http://127.0.0.1:{port.host_port}"
+        raise ClusterError(
+            "every entry port is taken by a Service of a trial that was killed",
+            remedy="run `harness heal`",
+        )
+
+    async def load(self, stack: AsyncExitStack, asked: Load | None = None) -> Generator:
+        """Load on the entry for as long as `stack` is open; its requests join the history.
+
+        `asked` replaces the load of the placement.
+        """
+        url = await self.entry(stack)
+        if not await entry_answers(url, within=ENTRY_S):
+            self.writer.append("note", text=f"the entry gave no answer for {ENTRY_S:.0f} s")
+        path = self.placement.folder / REQUESTS_FILE
+        self.history.follow_requests(path)
+        declared, own = asked or self.placement.load, self.placement.subject.load
+        load = Load(
+            rate=declared.rate if declared.rate is not None else own.rate,
+            endpoints=declared.endpoints,
+            arrivals=declared.arrivals,
+            timeout=declared.timeout,
+            locustfile=declared.locustfile or (str(own.locustfile) if own.locustfile else None),
+        )
+        return await stack.enter_async_context(
+            Generator.start(url, load, path, self.placement.seed, endpoints=own.endpoints)
+        )
+
+    # -- the fault --------------------------------------------------------------------------
+
+    def add_fault(self, fault: Fault) -> int:
+        """The fault's number in the history; for tests, which name faults after the deployment."""
+        if fault not in self.faults:
+            self.faults.append(fault)
+        return self.faults.index(fault)
+
+    def about_to_inject(self) -> frozenset[str]:
+        """From here on every new record of this trial in the ledger is a fault's.
+
+        Returns the ids of those before, which `heal` takes.
+        """
+        self._before_faults = frozenset(r.id for r in self.ground.ledger.open_records)
+        return self._before_faults
+
+    async def measure(self, index: int) -> bool:
+        """One measurement of a fault, recorded; True if it was felt."""
+        got = await self.faults[index].measure(self.context)
+        self.writer.append(
+            "measurement",
+            fault=index,
+            felt=got.felt,
+            asked=got.asked,
+            achieved=got.achieved,
+            note=got.note,
+            cured=got.cured,
+        )
+        return got.felt
+
+    async def heal(
+        self, *, before: frozenset[str] | None = None, faults: Sequence[int] | None = None
+    ) -> None:
+        """Undo what injection recorded, newest first; then no measurement may feel it.
+
+        Where injections are nested, `before` is what `about_to_inject` returned for this one, and
+        `faults` are its own; they are measured even if they were healed too soon to be felt.
+        """
+        known = self._before_faults if before is None else before
+        await self._undo([r for r in self._records() if r.id not in known])
+        for index in range(len(self.faults)) if faults is None else faults:
+            if faults is not None or verdict.felt(self.history, index).ever:
+                await self._until_not_felt(index, self.faults[index])
+
+    async def _until_not_felt(self, index: int, fault: Fault) -> None:
+        async def gone() -> bool:
+            return not await self.measure(index)
+
+        await eventually(
+            gone,
+            within=seconds(fault.healed_within),
+            every=0.3,
+            what=f"{fault.describe()} is no longer felt after healing",
+            context=self.observer,
+        )
+
+    # -- afterwards -------------------------------------------------------------------------
+
+    async def read_audit(self) -> None:
+        """Who changed what in the trial's namespaces; only clusters of ours keep such a log."""
+        if not self.ground.cluster.owned:
+            return
+        for record in await self._audit.read(self.namespaces):
+            self.writer.append("audit", **asdict(record))
+
+    async def remove(self) -> None:
+        """Undo all that is left of this trial in the ledger: what was deployed, newest first."""
+        await self._undo(self._records())
+
+    def _records(self) -> list[Record]:
+        return [r for r in self.ground.ledger.open_records if r.trial == self.placement.trial]
+
+    async def _undo(self, records: Sequence[Record]) -> None:
+        """Undo every record; one that fails keeps none of the others from being tried."""
+        failed: list[str] = []
+        for record in records:
+            self.listener.status(self.placement.trial, f"undoing {record.kind}")
+            try:
+                await Entry(self.ground.ledger, record).undo(self.ground.world)
+            except HarnessError as error:
+                failed.append(f"{record}: {error.message}")
+            else:
+                self.writer.append("fault", step="undone", text=str(record))
+        if failed:
+            raise ResidueError(
+                "not undone: " + "; ".join(failed),
+                remedy="run `harness heal`; if that fails too, `harness up --rebuild`",
+            )
+
+    async def residue(self) -> tuple[str, ...]:
+        """What is not as it was before, in words; recorded."""
+        if self._before is None:
+            return ()
+        scope = baseline.Scope(trial=self.placement.trial, exclusive=self.placement.exclusive)
+        deadline = time.monotonic() + SETTLED_S
+        while True:
+            after = await baseline.snapshot(self.ground.kube)
+            found = tuple(str(r) for r in baseline.compare(self._before, after, scope))
+            # Storage provisioners delete volumes seconds after the namespace, nodes lose taints.
+            if not found or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(1.0)
+        if found:
+            self.writer.append("residue", what=list(found))
+        return found
+
+    # -- telling ----------------------------------------------------------------------------
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Mark a phase's begin and end in the history, however it ends."""
+        self.writer.append("phase", phase=name, edge="begin")
+        self.listener.phase(self.placement.trial, name)
+        try:
+            yield
+        finally:
+            self.writer.append("phase", phase=name, edge="end")
+
+    def tell(self, done: float, total: float, text: str) -> None:
+        """Progress of the phase, and how the subject is doing."""
+        self.listener.progress(self.placement.trial, done, total, text)
+        self.history.poll()
+        workload = self.history.facts.roles.get("workload")
+        if workload is None:
+            return
+        now = time.monotonic_ns()
+        recent = self.history.requests.between(now - 3 * SECOND, now - SECOND)
+        served = f"{recent.availability():.0%} ok" if len(recent) else "no load yet"
+        ready = self.history.ready_at("workload", now)
+        restarts = len(self.history.restarts("workload"))
+        self.listener.status(
+            self.placement.trial,
+            f"{served}, ready {ready}/{workload.replicas}, {restarts} restarts",
+        )
+
+    def problem(self, blame: str, message: str) -> None:
+        """Record what makes the trial inconclusive."""
+        self.writer.append("problem", blame=blame, message=message)
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _placed(self, role: Role) -> Role:
+        """The role with its object in the trial's namespace."""
+        given = self.placement.isolation.namespaces
+        namespace = role.ref.namespace or self.placement.subject.subject.namespace
+        ref = Ref(role.ref.kind, role.ref.name, given.get(namespace, namespace), role.ref.port)
+        return role.model_copy(update={"ref": ref})
+
+    def _labels_of(self, namespace: str) -> Json:
+        """Labels that the subject's own Namespace object declares, such as Pod Security's."""
+        for obj in self.objects:
+            if obj["kind"] == "Namespace" and obj["metadata"]["name"] == namespace:
+                return dict(obj["metadata"].get("labels") or {})
+        return {}
+
+
+def needed_addons(faults: Iterable[Fault]) -> list[str]:
+    """Names of the add-ons without which these faults can do nothing."""
+    return sorted({name for fault in faults for name in fault.addons})
+
+
+async def equip(ground: Ground, faults: Iterable[Fault]) -> None:
+    """The add-ons that faults need are there and work; about a second each if they were.
+
+    Comes before the baseline, and under a lease, so that no trial takes them for residue.
+    """
+    for name in needed_addons(faults):
+        await addons.install(name, ground.cluster, kube=ground.kube)
+
+
+def entry_service(service: Object, ref: Ref, node_port: int) -> Object:
+    """A NodePort Service beside the entry Service, with its selector and its one port."""
+    port = service_port(service, ref.port)
+    selector = service["spec"].get("selector")
+    if not selector:
+        raise ManifestError(
+            f"the entry {ref} has no selector, so no load can be sent to its pods",
+            remedy="bind the role entry to a Service that selects the pods which take requests",
+        )
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "harness-entry",
+            "namespace": ref.namespace,
+            "labels": {"app.kubernetes.io/managed-by": "resilience-harness"},
+        },
+        "spec": {
+            "type": "NodePort",
+            "selector": selector,
+            "ports": [
+                {
+                    "port": port["port"],
+                    "targetPort": port.get("targetPort", port["port"]),
+                    "nodePort": node_port,
+                }
+            ],
+        },
+    }

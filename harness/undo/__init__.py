@@ -1,0 +1,1 @@
+"""What was changed, and how it is undone: the ledger, healing, the baseline of a cluster."""

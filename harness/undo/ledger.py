@@ -1,0 +1,280 @@
+"""The ledger: what must be undone, written down and on the disk before it is done.
+
+Record first, then change, then mark. One file for each process below `paths.ledgers()`, locked for
+the life of the process, so that whoever comes later undoes what the dead left and leaves the
+living alone. How each kind of change is undone is registered where the change is made, with
+`@undo("kind")`; what the undoing reaches for (API servers, nodes) is `world.py`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+
+from harness import paths
+from harness.cluster.clusters import Cluster
+from harness.cluster.leases import FileLock
+from harness.errors import HostError
+
+if TYPE_CHECKING:
+    from harness.undo.reach import World
+
+SUFFIX = ".jsonl"
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterRef:
+    """What it takes to find a cluster again and to know that it is the same one."""
+
+    name: str
+    uid: str
+    kubeconfig: str
+    context: str
+    owned: bool
+
+    @classmethod
+    def of(cls, cluster: Cluster) -> ClusterRef:
+        return cls(
+            name=cluster.name,
+            uid=cluster.uid,
+            kubeconfig=str(cluster.kubeconfig),
+            context=cluster.context,
+            owned=cluster.owned,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One thing to undo. `cluster` is None for what is on this host only; `wall` in seconds since
+    the epoch; `module` defines the undo, so that another process can find it."""
+
+    id: str
+    kind: str
+    module: str
+    cluster: ClusterRef | None
+    trial: str
+    data: Mapping[str, Any]
+    wall: float
+
+    def __str__(self) -> str:
+        where = f" on {self.cluster.name}" if self.cluster else ""
+        return f"{self.kind}{where} of trial {self.trial} ({orjson.dumps(self.data).decode()})"
+
+
+Undo = Callable[[Record, "World"], Awaitable[None]]
+
+_undo_by_kind: dict[str, Undo] = {}
+
+
+def undo(kind: str) -> Callable[[Undo], Undo]:
+    """Registers how a kind of change is undone: idempotent, from the record alone, in any process.
+
+    The function may find nothing to undo, or half of it; it raises if it could not undo it all.
+    """
+
+    def register(function: Undo) -> Undo:
+        other = _undo_by_kind.get(kind)
+        if other is not None and other.__module__ != function.__module__:
+            raise AssertionError(f"undo of {kind!r} is registered by {other.__module__} already")
+        _undo_by_kind[kind] = function
+        return function
+
+    return register
+
+
+def undo_of(record: Record) -> Undo:
+    """The registered function, importing its module if need be; LookupError if there is none."""
+    if record.kind not in _undo_by_kind:
+        try:
+            importlib.import_module(record.module)
+        except ImportError as error:
+            raise LookupError(f"{record.module}, which undoes {record.kind}: {error}") from error
+    try:
+        return _undo_by_kind[record.kind]
+    except KeyError:
+        raise LookupError(f"{record.module} no longer says how to undo {record.kind}") from None
+
+
+class Entry:
+    """A record of this process, open until it is marked done."""
+
+    def __init__(self, ledger: Ledger, record: Record) -> None:
+        self._ledger = ledger
+        self.record = record
+
+    async def undo(self, world: World) -> None:
+        """Undoes the change and marks it; the entry stays open if undoing fails."""
+        await undo_of(self.record)(self.record, world)
+        self.done()
+
+    def done(self) -> None:
+        """Marks the change as undone. A mark that cannot be written is no error: undoing twice
+        does nothing."""
+        self._ledger.mark(self.record.id)
+
+
+class Ledger:
+    """The open ledger of this process."""
+
+    def __init__(self, lock: FileLock) -> None:
+        self._lock = lock
+        self._open: dict[str, Record] = {}
+
+    @classmethod
+    def open(cls, directory: Path | None = None) -> Ledger:
+        """A new file in `directory` (default: `paths.ledgers()`), locked by this process."""
+        directory = directory or paths.ledgers()
+        while True:
+            path = directory / f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:6]}{SUFFIX}"
+            lock = FileLock.try_lock(path)
+            # Somebody who heals may have found the file in the instant before it was locked.
+            if lock is not None:
+                _sync_directory(directory)
+                return cls(lock)
+
+    @property
+    def path(self) -> Path:
+        return self._lock.path
+
+    @property
+    def open_records(self) -> list[Record]:
+        """What this process has not undone yet, newest first."""
+        return list(reversed(self._open.values()))
+
+    def record(
+        self, kind: str, data: Mapping[str, Any], *, cluster: Cluster | None, trial: str
+    ) -> Entry:
+        """Writes down what is about to be done, to the disk, before it is done.
+
+        Raises `HostError` if it cannot be written (full disk); then nothing may be changed.
+        """
+        if kind not in _undo_by_kind:
+            raise AssertionError(f"nothing says how to undo {kind!r}; register it with @undo")
+        record = Record(
+            id=uuid.uuid4().hex,
+            kind=kind,
+            module=_undo_by_kind[kind].__module__,
+            cluster=ClusterRef.of(cluster) if cluster is not None else None,
+            trial=trial,
+            data=dict(data),
+            wall=time.time(),
+        )
+        try:
+            append(self._lock.descriptor, {"record": asdict(record)})
+            os.fsync(self._lock.descriptor)
+        except OSError as error:
+            raise HostError(
+                f"cannot write to the ledger {self.path}: {error}; nothing was changed",
+                remedy="Free disk space (or point HARNESS_HOME at another disk), then run again.",
+            ) from error
+        self._open[record.id] = record
+        return Entry(self, record)
+
+    @asynccontextmanager
+    async def change(
+        self,
+        kind: str,
+        data: Mapping[str, Any],
+        *,
+        cluster: Cluster | None,
+        trial: str,
+        world: World,
+    ) -> AsyncIterator[Entry]:
+        """Record; the body changes and uses; then undo and mark, however the body ended.
+
+        async with ledger.change("cordon", {"node": node}, cluster=c, trial=t, world=w):
+            await cordon(node)
+            ...
+        """
+        entry = self.record(kind, data, cluster=cluster, trial=trial)
+        try:
+            yield entry
+        finally:
+            await entry.undo(world)
+
+    def mark(self, id_: str) -> None:
+        self._open.pop(id_, None)
+        try:
+            append(self._lock.descriptor, {"done": id_})
+        except OSError as error:
+            _LOG.warning("cannot mark an undone change in %s: %s", self.path, error)
+
+    def close(self) -> None:
+        """Ends the hold. The file goes if nothing is left to undo, else the next start finds it."""
+        if not self._open:
+            self.path.unlink(missing_ok=True)
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def append(descriptor: int, line: Mapping[str, Any]) -> None:
+    """Adds one line at the end; raises OSError. The line break comes first, so that a line torn by
+    a full disk does not swallow the next one."""
+    os.lseek(descriptor, 0, os.SEEK_END)
+    rest = b"\n" + orjson.dumps(line)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def unfinished(text: bytes) -> list[Record]:
+    """The records of a ledger file that are not marked done, newest first.
+
+    A line that cannot be read was torn by a death or a full disk while it was written, before
+    anything was changed, and is passed over.
+    """
+    records: dict[str, Record] = {}
+    for line in filter(None, text.splitlines()):
+        try:
+            parsed = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+        if "record" in parsed:
+            fields = parsed["record"]
+            cluster = fields.pop("cluster")
+            record = Record(**fields, cluster=ClusterRef(**cluster) if cluster else None)
+            records[record.id] = record
+        else:
+            records.pop(parsed["done"], None)
+    return list(reversed(records.values()))
+
+
+def pending(directory: Path | None = None) -> list[Record]:
+    """What dead processes left to undo, newest first. Changes nothing."""
+    found: list[Record] = []
+    for path in files(directory):
+        lock = FileLock.try_lock(path)
+        if lock is not None:
+            try:
+                found += unfinished(path.read_bytes())
+            finally:
+                lock.release()
+    return sorted(found, key=lambda record: record.wall, reverse=True)
+
+
+def files(directory: Path | None = None) -> list[Path]:
+    """All ledger files, of the living and the dead, newest first (their names begin so)."""
+    return sorted((directory or paths.ledgers()).glob(f"*{SUFFIX}"), reverse=True)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
