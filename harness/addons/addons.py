@@ -31,8 +31,10 @@ from harness.kube.client import Kube, Obj
 from harness.kube.eventually import eventually
 from harness.manifest.images import rewrite
 from harness.manifest.yaml import load_all
-from harness.undo.ledger import Entry, Ledger, Record, undo
+from harness.undo.ledger import Entry, Ledger
 from harness.undo.reach import World
+from harness.undo.record import Record
+from harness.undo.registry import undo
 
 LABEL = "resilience-harness/addon"
 _CONTENT = "resilience-harness/addon-content"

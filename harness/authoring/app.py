@@ -14,8 +14,9 @@ from harness.faults.base import Fault
 from harness.history.history import History
 from harness.kube.client import Kube
 from harness.manifest.objects import Ref, did_you_mean
-from harness.runs.run import Quiet
-from harness.trial.stage import CannotConclude, Ground, Placement, Stage
+from harness.runs.options import Quiet
+from harness.trial.placement import CannotConclude, Ground, Placement
+from harness.trial.stage import Stage
 
 if TYPE_CHECKING:
     from harness.authoring.injection import Injected

@@ -13,9 +13,10 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from harness.authoring.app import App, Target
-from harness.declare import Exposure, Json, Objective
+from harness.declare import Exposure, Objective
 from harness.errors import FaultError, Inconclusive, UsageError, WaitTimeout
 from harness.faults.base import Fault
+from harness.history.facts import Json
 from harness.judgement import verdict
 from harness.kube.eventually import FailureContext, eventually
 from harness.objectives import availability, restarts

@@ -23,7 +23,7 @@ from harness.manifest.isolation import isolate
 from harness.manifest.objects import Object, did_you_mean
 from harness.manifest.subject_file import FILE, SubjectFile, load_subject
 from harness.runs import catalog
-from harness.trial.stage import Placement
+from harness.trial.placement import Placement
 
 ENTRY = "entry"
 

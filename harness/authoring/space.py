@@ -8,14 +8,15 @@ from pathlib import Path
 from harness.authoring.held import Held
 from harness.authoring.story import tell
 from harness.errors import UsageError
-from harness.history.history import History, Writer
+from harness.history.history import History
+from harness.history.writer import Writer
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
 from harness.manifest.isolation import CLUSTER_SCOPED
 from harness.manifest.objects import Object
 from harness.manifest.yaml import load_all
 from harness.trial.observer import Observer
-from harness.trial.stage import Ground
+from harness.trial.placement import Ground
 from harness.undo import namespaces
 from harness.undo.ledger import Entry
 

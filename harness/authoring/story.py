@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.declare import Fault
-from harness.history.history import PHASES, SECOND, History, Window
+from harness.history.history import History
+from harness.history.records import PHASES, SECOND, Window
 from harness.judgement import verdict
 from harness.judgement.contention import most_crowded
 

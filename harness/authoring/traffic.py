@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from harness.authoring.app import App
 from harness.declare import Load
 from harness.errors import Inconclusive, UsageError
-from harness.history.history import Window
+from harness.history.records import Window
 from harness.history.requests import Requests
 from harness.load.generator import Generator
 from harness.objectives.traffic import During, Recovery, window_of

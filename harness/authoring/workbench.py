@@ -28,8 +28,9 @@ from harness.errors import HarnessError, UsageError
 from harness.faults.base import Fault
 from harness.images.supply import Supply
 from harness.kube.eventually import eventually as wait
-from harness.runs.run import stand_on
-from harness.trial.stage import Ground, equip
+from harness.runs.ground import stand_on
+from harness.trial.equipment import equip
+from harness.trial.placement import Ground
 from harness.units import Duration, seconds
 
 T = TypeVar("T")

@@ -18,10 +18,12 @@ from pathlib import Path
 
 import orjson
 
-from harness.declare import Expect, Json, RoleFacts
+from harness.declare import Expect
 from harness.faults import SlowDependency
 from harness.history.arrivals import SECOND, Schedule
-from harness.history.history import PHASES, REQUESTS_FILE, SCHEMA, Writer
+from harness.history.facts import Json, RoleFacts
+from harness.history.records import PHASES, REQUESTS_FILE, SCHEMA
+from harness.history.writer import Writer
 from harness.objectives import availability, latency, recovery, restarts, shows
 from harness.runs.rejudge import judge_folder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from harness.commands.run import execute
-from harness.runs.run import Options
+from harness.runs.options import Options
 
 DEMO = (
     "liveness-checks-database",

@@ -16,7 +16,7 @@ from harness.report.console import LiveTrials, print_summary
 from harness.report.rounds import print_rounds
 from harness.report.write import write_reports
 from harness.runs.folder import new_folder
-from harness.runs.run import Options
+from harness.runs.options import Options
 from harness.runs.run import run as carry_out
 
 SUBJECT_HELP = "Folder of your own application with its harness.toml; else the sample subjects."

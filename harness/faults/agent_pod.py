@@ -9,9 +9,9 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.declare import Json
 from harness.errors import FaultError
 from harness.faults.base import FaultContext
+from harness.history.facts import Json
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
 from harness.manifest.objects import Object, find, name_of, namespace_of, service_port

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from harness.cluster.clusters import Cluster
-from harness.declare import Declared, Json, Scope
+from harness.declare import Declared, Scope
 from harness.errors import FaultError
+from harness.history.facts import Json
 from harness.images.host_facts import HostFacts
 from harness.kube.client import Kube
 from harness.manifest.objects import Object, Ref

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.declare import Json, register
+from harness.declare import register
 from harness.errors import UsageError
 from harness.faults import agent_pod, proxied
 from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.history.facts import Json
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
 

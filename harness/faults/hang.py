@@ -12,8 +12,9 @@ from harness.faults.base import Achieved, Fault, FaultContext, Support
 from harness.manifest.objects import Object, find
 from harness.manifest.subject_file import Role
 from harness.nodes import cgroups
-from harness.undo.ledger import Record, undo
 from harness.undo.reach import World
+from harness.undo.record import Record
+from harness.undo.registry import undo
 
 UNDO = "hang"
 

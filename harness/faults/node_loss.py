@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import ClassVar, Literal, get_args
 
-from harness.declare import Json, Scope, register
+from harness.declare import Scope, register
 from harness.errors import FaultError, UsageError
 from harness.faults import in_node, workloads
 from harness.faults.base import SUPPORTED, Achieved, Fault, FaultContext, Support
+from harness.history.facts import Json
 from harness.images.host_facts import HostFacts
 from harness.kube.eventually import eventually
-from harness.undo.ledger import Record, undo
 from harness.undo.reach import World
+from harness.undo.record import Record
+from harness.undo.registry import undo
 
 Mode = Literal["paused", "kubelet-stopped"]
 

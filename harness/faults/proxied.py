@@ -11,15 +11,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from harness.declare import Json
 from harness.errors import FaultError, ManifestError
 from harness.faults import agent_pod as agent
 from harness.faults.base import SUPPORTED, FaultContext, Support
+from harness.history.facts import Json
 from harness.manifest.interpose import Interposed, Route, Unsupported, interpose
 from harness.manifest.objects import Object, namespace_of, service_port
 from harness.manifest.subject_file import Role
-from harness.undo.ledger import Record, undo
 from harness.undo.reach import World
+from harness.undo.record import Record
+from harness.undo.registry import undo
 
 UNDO = "toxics"
 TTL_S = 30.0

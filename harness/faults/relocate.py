@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from harness.declare import Json, Scope, register
+from harness.declare import Scope, register
 from harness.errors import FaultError
 from harness.faults import workloads
 from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.history.facts import Json
 from harness.kube.client import ApiError
 from harness.kube.eventually import eventually
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
-from harness.undo.ledger import Record, undo
 from harness.undo.reach import World
+from harness.undo.record import Record
+from harness.undo.registry import undo
 
 UNDO = "cordon"
 RESTARTED = "kubectl.kubernetes.io/restartedAt"

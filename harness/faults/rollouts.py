@@ -16,8 +16,9 @@ from harness.faults.base import FaultContext
 from harness.kube.client import ApiError
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
-from harness.undo.ledger import Record, undo
 from harness.undo.reach import World
+from harness.undo.record import Record
+from harness.undo.registry import undo
 
 UNDO = "rollout"
 HEALED_WITHIN = "120s"

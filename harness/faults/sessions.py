@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.declare import Json
 from harness.errors import FaultError
 from harness.faults import agent_pod
 from harness.faults.base import SUPPORTED, FaultContext, Support
+from harness.history.facts import Json
 from harness.kube.client import ApiError
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
-from harness.undo.ledger import Record, undo
 from harness.undo.reach import World
+from harness.undo.record import Record
+from harness.undo.registry import undo
 
 UNDO = "sessions"
 PROTOCOLS = ("postgres", "mysql")

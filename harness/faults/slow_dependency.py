@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.declare import Json, register
+from harness.declare import register
 from harness.errors import UsageError
 from harness.faults import agent_pod, proxied
 from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.history.facts import Json
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
 from harness.units import quantity_bytes, seconds

@@ -17,17 +17,19 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Literal, get_args
 
 from harness.addons import csi
-from harness.declare import Json, register
+from harness.declare import register
 from harness.errors import UsageError
 from harness.faults import workloads
 from harness.faults.base import SUPPORTED, Achieved, Fault, FaultContext, Support
+from harness.history.facts import Json
 from harness.images.host_facts import HostFacts
 from harness.kube.eventually import eventually
 from harness.manifest.objects import Object, name_of, namespace_of, pod_spec, pods_of_role
 from harness.manifest.subject_file import Role
-from harness.undo.ledger import Record, undo
 from harness.undo.namespaces import MANAGED_BY, MANAGER, TRIAL
 from harness.undo.reach import World
+from harness.undo.record import Record
+from harness.undo.registry import undo
 from harness.units import seconds
 
 Operation = Literal["attach", "detach", "mount", "unmount"]

@@ -1,8 +1,8 @@
-"""The history of one trial: all that was observed, append-only, readable while it is written.
+"""The history of one trial: an index over all that was observed, append-only, of any prefix.
 
-`Writer` appends records to `history.jsonl`; `History` indexes them, from a folder or live, record
-by record. Requests are kept in columns beside it (`requests.jsonl`, see `requests`). Nothing here
-judges; objectives and the diagnosis ask a `History` questions.
+Read from a folder, or grown live, record by record. Requests are kept in columns beside it
+(`requests.jsonl`, see `requests`); `writer` makes the file. Nothing here judges; objectives and the
+diagnosis ask a `History` questions.
 
 A record is a JSON object with `t` (monotonic nanoseconds), `wall` (Unix seconds of arrival) and
 `type`; docs/history.md lists the types. Times that Kubernetes wrote into an object are whole
@@ -11,198 +11,32 @@ seconds: they order nothing that is closer than that.
 
 from __future__ import annotations
 
-import time
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any
 
 import orjson
 
-from harness.declare import Facts, Json, RoleFacts
-from harness.errors import HistoryError, HostError
-from harness.history.requests import Requests, RequestsTail
-
-SCHEMA = 1
-HISTORY_FILE = "history.jsonl"
-REQUESTS_FILE = "requests.jsonl"
-SECOND = 1_000_000_000
-
-PHASES = (
-    "preflight",
-    "prepare",
-    "deploy",
-    "control",
-    "inject",
-    "felt",
-    "sustain",
-    "heal",
-    "recover",
-    "remove",
-    "prove clean",
+from harness.errors import HistoryError
+from harness.history.facts import Facts, Json, RoleFacts
+from harness.history.records import (
+    HISTORY_FILE,
+    PHASES,
+    REQUESTS_FILE,
+    SCHEMA,
+    SECOND,
+    Event,
+    Measurement,
+    PodState,
+    PodTrack,
+    Problem,
+    Restart,
+    Window,
+    event_of,
+    pod_state,
 )
-
-
-class Writer:
-    """Appends records to a history file; each is on its way to disk before `append` returns.
-
-    The first record that cannot be written (full disk) raises HostError, so that the trial ends.
-    Later ones go to the mirror only and raise nothing: healing must not fail because it cannot be
-    written down.
-    """
-
-    def __init__(self, folder: Path, mirror: History | None = None) -> None:
-        self.path = folder / HISTORY_FILE
-        self._file: IO[bytes] = self.path.open("ab", buffering=0)
-        self._mirror = mirror
-        self._full = False
-
-    def append(self, type_: str, *, t: int | None = None, **data: Any) -> Json:
-        """Write one record; `t` is the monotonic time of the observation (default: now)."""
-        record: Json = {
-            "t": time.monotonic_ns() if t is None else t,
-            "wall": time.time(),
-            "type": type_,
-            **data,
-        }
-        line = orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n"
-        if self._mirror is not None:
-            self._mirror.add(record)
-        if not self._full:
-            try:
-                # One unbuffered write of one line: a reader sees whole lines or a torn last one.
-                self._file.write(line)
-            except OSError as error:
-                self._full = True
-                raise HostError(
-                    f"the history {self.path} cannot be written: {error}",
-                    remedy="free disk space, or choose another disk with --output",
-                ) from error
-        return record
-
-    def close(self) -> None:
-        """Close; what was written is on its way to disk already."""
-        self._file.close()
-
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of monotonic nanoseconds; `end` is None while it lasts."""
-
-    begin: int
-    end: int | None = None
-
-    @property
-    def closed(self) -> bool:
-        """True once the window has ended."""
-        return self.end is not None
-
-    def holds(self, t: int) -> bool:
-        """True if `t` lies in the window (begin included, end excluded)."""
-        return self.begin <= t and (self.end is None or t < self.end)
-
-
-@dataclass(frozen=True)
-class ContainerState:
-    """One container of a pod as last observed."""
-
-    restarts: int
-    ready: bool
-    waiting: str | None
-    terminated: Json | None
-    last_terminated: Json | None
-
-
-@dataclass(frozen=True)
-class PodState:
-    """One observed state of a pod; `t` is when it was observed."""
-
-    t: int
-    phase: str
-    ready: bool
-    deleting: bool
-    gone: bool
-    containers: Mapping[str, ContainerState]
-
-    @property
-    def restarts(self) -> int:
-        """Restarts of all containers together."""
-        return sum(c.restarts for c in self.containers.values())
-
-
-@dataclass
-class PodTrack:
-    """A pod through time; `owners` are "Kind/name" of everything that owns it, nearest first."""
-
-    uid: str
-    name: str
-    namespace: str
-    labels: Mapping[str, str]
-    owner_uid: str | None
-    owner: str | None
-    node: str | None = None
-    states: list[PodState] = field(default_factory=list)
-
-    def at(self, t: int) -> PodState | None:
-        """The state in force at `t`, None before the pod was seen."""
-        index = bisect_right(self.states, t, key=lambda s: s.t)
-        return self.states[index - 1] if index else None
-
-
-@dataclass(frozen=True)
-class Restart:
-    """A container that was started again; `exit_code` and `reason` are of the run that ended."""
-
-    t: int
-    pod: str
-    pod_uid: str
-    container: str
-    exit_code: int | None
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class Event:
-    """One Kubernetes Event as it arrived. Senders are rate-limited: absence is never evidence."""
-
-    t: int
-    reason: str
-    message: str
-    type: str
-    count: int
-    kind: str
-    name: str
-    namespace: str
-    object_uid: str
-    source: str
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """A fault's own proof: what was asked of it, what was achieved, and whether it was felt.
-
-    `cured`: not felt because the subject ended by itself what the fault had done.
-    """
-
-    t: int
-    fault: int
-    felt: bool
-    asked: Json
-    achieved: Json
-    note: str
-    cured: bool = False
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that makes the trial inconclusive, and whose fault it is."""
-
-    t: int
-    blame: str
-    message: str
+from harness.history.requests import Requests, RequestsTail
 
 
 class History:
@@ -480,7 +314,7 @@ class History:
         kind, uid = record["kind"], meta.get("uid", "")
         if kind == "Event":
             if record["verb"] != "DELETED":
-                self.events.append(_event(record["t"], obj))
+                self.events.append(event_of(record["t"], obj))
             return
         owner = next((o for o in meta.get("ownerReferences", []) if o.get("controller")), None)
         self._owners[uid] = (
@@ -501,48 +335,7 @@ class History:
                 owner=f"{owner['kind']}/{owner['name']}" if owner else None,
             )
         track.node = obj.get("spec", {}).get("nodeName", track.node)
-        track.states.append(_pod_state(record["t"], obj, gone=record["verb"] == "DELETED"))
-
-
-def _pod_state(t: int, pod: Json, *, gone: bool) -> PodState:
-    status = pod.get("status", {})
-    conditions = {c["type"]: c["status"] for c in status.get("conditions", [])}
-    containers = {}
-    for c in status.get("containerStatuses", []):
-        state = c.get("state", {})
-        containers[c["name"]] = ContainerState(
-            restarts=c.get("restartCount", 0),
-            ready=c.get("ready", False),
-            waiting=state.get("waiting", {}).get("reason"),
-            terminated=state.get("terminated"),
-            last_terminated=c.get("lastState", {}).get("terminated"),
-        )
-    return PodState(
-        t=t,
-        phase=status.get("phase", "Unknown"),
-        ready=conditions.get("Ready") == "True",
-        deleting="deletionTimestamp" in pod["metadata"],
-        gone=gone,
-        containers=containers,
-    )
-
-
-def _event(t: int, obj: Json) -> Event:
-    # Both event APIs are served from one store; events.k8s.io names the fields differently.
-    about: Json = obj.get("involvedObject") or obj.get("regarding") or {}
-    series: Json = obj.get("series") or {}
-    return Event(
-        t=t,
-        reason=obj.get("reason") or "",
-        message=obj.get("message") or obj.get("note") or "",
-        type=obj.get("type") or "Normal",
-        count=series.get("count") or obj.get("count") or obj.get("deprecatedCount") or 1,
-        kind=about.get("kind", ""),
-        name=about.get("name", ""),
-        namespace=about.get("namespace", ""),
-        object_uid=about.get("uid", ""),
-        source=(obj.get("source") or {}).get("component") or obj.get("reportingComponent") or "",
-    )
+        track.states.append(pod_state(record["t"], obj, gone=record["verb"] == "DELETED"))
 
 
 def _tuples(data: Json) -> Json:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.declare import Json
-from harness.history.history import SECOND, History, Window
+from harness.history.facts import Json
+from harness.history.history import History
+from harness.history.records import SECOND, Window
 
 MOST_BY_OTHERS = 0.5
 """Of the machine's CPU. Measured where a trial had the machine to itself: 0.00 to 0.19, for the

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.declare import Expect, Exposure, Fault, Finding, Json, Objective, Sighting
-from harness.history.history import SECOND, History, Measurement, Window
+from harness.declare import Expect, Exposure, Fault, Finding, Objective, Sighting
+from harness.history.facts import Json
+from harness.history.history import History
+from harness.history.records import SECOND, Measurement, Window
 from harness.judgement.contention import most_crowded
 
 VerdictValue = Literal["survived", "failed", "inconclusive"]

@@ -1,10 +1,10 @@
-"""What judgement needs to know from the manifests, role by role, as `harness.declare.Facts`."""
+"""What judgement needs to know of the manifests, role by role: `harness.history.facts.Facts`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.declare import Facts, RoleFacts
+from harness.history.facts import Facts, RoleFacts
 from harness.manifest.exposure import (
     Span,
     liveness_kills,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.declare import Facts
 from harness.errors import UsageError
+from harness.history.facts import Facts
 from harness.units import names_in, resolve
 
 TIMES = ("grace", "liveness", "readiness", "readiness-out", "startup")

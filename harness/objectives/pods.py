@@ -6,8 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from harness.declare import Declared, Exposure, Facts, Finding, Scope, register
-from harness.history.history import SECOND, History, Restart, Window
+from harness.declare import Declared, Exposure, Finding, Scope, register
+from harness.history.facts import Facts
+from harness.history.history import History
+from harness.history.records import SECOND, Restart, Window
 
 _NO_PROBE_S = 10.0
 """Exposure where the manifest names no probe at all: two default probe rounds' worth of waiting."""

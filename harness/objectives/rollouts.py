@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from harness.declare import Declared, Exposure, Facts, Finding, Json, Scope, register
-from harness.history.history import SECOND, History, Window
+from harness.declare import Declared, Exposure, Finding, Scope, register
+from harness.history.facts import Facts, Json
+from harness.history.history import History
+from harness.history.records import SECOND, Window
 from harness.objectives.bounds import check_bound, scaled_bound_seconds
 
 _LASTS = 3 * SECOND

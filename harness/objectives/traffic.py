@@ -10,9 +10,11 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from harness.declare import Declared, Exposure, Facts, Finding, Scope, register
+from harness.declare import Declared, Exposure, Finding, Scope, register
 from harness.errors import UsageError
-from harness.history.history import SECOND, History, Window
+from harness.history.facts import Facts
+from harness.history.history import History
+from harness.history.records import SECOND, Window
 from harness.history.requests import Requests
 from harness.objectives.bounds import bound_seconds, check_bound
 from harness.units import seconds

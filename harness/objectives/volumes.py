@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.declare import Declared, Exposure, Facts, Finding, Json, Scope, register
-from harness.history.history import SECOND, History
+from harness.declare import Declared, Exposure, Finding, Scope, register
+from harness.history.facts import Facts, Json
+from harness.history.history import History
+from harness.history.records import SECOND
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from harness.runs.catalog import Found
-    from harness.runs.run import Options, TrialEnd
+    from harness.runs.options import Options, TrialEnd
 
 
 @pytest.hookspec(firstresult=True)

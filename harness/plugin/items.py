@@ -17,7 +17,7 @@ from harness.plugin import session as sessions
 
 if TYPE_CHECKING:
     from harness.runs.catalog import Found
-    from harness.runs.run import TrialEnd
+    from harness.runs.options import TrialEnd
 
 
 class ScenarioFile(pytest.File):
@@ -65,7 +65,7 @@ class ScenarioItem(pytest.Item):
 
     def setup(self) -> None:
         """Run the trial; raises Inconclusive, which pytest reports as an error."""
-        from harness.runs.run import Options
+        from harness.runs.options import Options
 
         option = self.config.getoption
         subject = option("--harness-subject")

@@ -22,7 +22,7 @@ from harness.plugin.items import ScenarioFile, ScenarioItem
 
 if TYPE_CHECKING:
     from harness.runs.catalog import Found
-    from harness.runs.run import Options, TrialEnd
+    from harness.runs.options import Options, TrialEnd
 
 pytest_plugins = ["harness.plugin.fixtures"]
 

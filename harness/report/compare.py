@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from harness.declare import Json
+from harness.history.facts import Json
 from harness.manifest.diff import diff
 from harness.report.model import Comparison, Difference, Trial
 

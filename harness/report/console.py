@@ -19,7 +19,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from harness.history.history import PHASES
+from harness.history.records import PHASES
 from harness.host.progress import reporter
 from harness.report.model import Outcome, Verdict
 from harness.report.summary import MARKS, STYLES, print_summary

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import harness.faults
-from harness.declare import Fault, Json, load, registered
+from harness.declare import Fault, load, registered
+from harness.history.facts import Json
 from harness.report.model import Judged, Run, Trial
 
 # Importing them registers every shipped fault, so that `load` finds it by name.

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import get_args
 
-from harness.declare import Json
-from harness.history.history import SECOND, Event, History, Measurement
+from harness.history.facts import Json
+from harness.history.history import History
+from harness.history.records import SECOND, Event, Measurement
 from harness.objectives.shows.events import Probe
 from harness.report.timeline import T, thin
 

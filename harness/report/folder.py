@@ -15,9 +15,10 @@ from typing import Any, cast
 
 import orjson
 
-from harness.declare import Json
 from harness.errors import HistoryError
-from harness.history.history import HISTORY_FILE, PHASES, SECOND, History
+from harness.history.facts import Json
+from harness.history.history import History
+from harness.history.records import HISTORY_FILE, PHASES, SECOND
 from harness.history.requests import Requests
 from harness.judgement.contention import most_crowded
 from harness.report.compare import compare

@@ -17,7 +17,7 @@ import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.declare import Json
+from harness.history.facts import Json
 from harness.report.describe import case_name, outcome_text, reason_text, seconds_text, timings
 from harness.report.evidence import evidence
 from harness.report.folder import Source, TrialSource

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from math import isnan
 from typing import Any, TypeVar
 
-from harness.declare import Json
-from harness.history.history import SECOND, History, Window
+from harness.history.facts import Json
+from harness.history.history import History
+from harness.history.records import SECOND, Window
 from harness.report.model import Trial
 
 T = TypeVar("T")

@@ -22,8 +22,8 @@ import orjson
 import psutil
 
 from harness import paths
-from harness.declare import Json
 from harness.errors import HistoryError, HostError
+from harness.history.facts import Json
 from harness.judgement.verdict import Result, exit_code
 from harness.runs.catalog import NotApplicable
 

@@ -14,8 +14,9 @@ import orjson
 
 import harness.faults
 import harness.objectives.shows
-from harness.declare import Expect, Fault, Json, Objective, Observable, load
+from harness.declare import Expect, Fault, Objective, Observable, load
 from harness.errors import HistoryError
+from harness.history.facts import Json
 from harness.history.history import History
 from harness.judgement.verdict import Result, exit_code
 from harness.judgement.verdict import judge as apply_rule

@@ -15,8 +15,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 
-from harness.declare import Json
-from harness.history.history import History, Writer
+from harness.history.facts import Json
+from harness.history.history import History
+from harness.history.writer import Writer
 from harness.host.cpu import cpu_use
 from harness.kube.background import background
 from harness.kube.client import Kube

@@ -9,102 +9,53 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
-from typing import Protocol
 
 import orjson
 
 from harness.addons import addons
-from harness.cluster.clusters import Cluster
 from harness.cluster.leases import lease_entry_port
-from harness.declare import Json, Load
-from harness.errors import ClusterError, HarnessError, ManifestError, ResidueError, WaitTimeout
+from harness.declare import Load
+from harness.errors import ClusterError, HarnessError, ResidueError, WaitTimeout
 from harness.faults.base import Fault, FaultContext
 from harness.faults.proxied import stand_in_path
-from harness.history.history import REQUESTS_FILE, SCHEMA, SECOND, History, Writer
+from harness.history.facts import Json
+from harness.history.history import History
+from harness.history.records import REQUESTS_FILE, SCHEMA, SECOND
+from harness.history.writer import Writer
 from harness.judgement import verdict
-from harness.kube.client import ApiError, Kube
+from harness.kube.client import ApiError
 from harness.kube.eventually import eventually
 from harness.load.generator import Generator
 from harness.manifest.facts import facts
-from harness.manifest.isolation import Isolation
-from harness.manifest.objects import Object, Ref, find, service_port
-from harness.manifest.subject_file import Role, SubjectFile
+from harness.manifest.objects import Ref, find
+from harness.manifest.subject_file import Role
 from harness.manifest.variants import apply_order
 from harness.nodes.audit import AuditLog
-from harness.nodes.nodes import NodeCommands
+from harness.trial.entry import entry_answers, entry_service
+from harness.trial.equipment import needed_addons
 from harness.trial.observer import Observer
-from harness.trial.startup import calm_needed_s, entry_answers, in_waves, last_disturbance, unready
+from harness.trial.placement import CannotConclude, Ground, Listener, Placement
+from harness.trial.startup import calm_needed_s, in_waves, last_disturbance, unready
 from harness.undo import baseline, cluster_scoped, namespaces
-from harness.undo.ledger import Entry, Ledger, Record
-from harness.undo.reach import World
+from harness.undo.ledger import Entry
+from harness.undo.record import Record
 from harness.units import seconds
 
 DEPENDENCIES_S = 60.0
 """A database that is not up by then may wait for the workload itself, which is started anyway."""
+
 DEPLOY_S = 180.0
 """A subject that is not up by then is broken before any fault."""
+
 ENTRY_S = 10.0
 """Nodes know a new NodePort within a second or two; if nothing answers then, the load will tell."""
+
 SETTLED_S = 60.0
 """What controllers of the cluster delete by themselves is gone by then; the rest is residue."""
-
-
-class Listener(Protocol):
-    """Who is told how a trial proceeds; the console is one."""
-
-    def phase(self, trial: str, name: str) -> None: ...
-
-    def progress(self, trial: str, done: float, total: float, text: str) -> None: ...
-
-    def status(self, trial: str, text: str) -> None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ground:
-    """What trials stand on: one cluster and the connections to it, and this process's ledger."""
-
-    cluster: Cluster
-    kube: Kube
-    nodes: NodeCommands
-    ledger: Ledger
-    world: World
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """A subject ready to be deployed: everything decided, nothing done.
-
-    `isolation` has the variant's objects, rendered, scaled, with images by digest, in the trial's
-    own namespaces; `images` are those that faults need, by name. `exclusive`: the cluster is leased
-    to this trial alone. `in_path` names the roles before which a proxy stands although no fault
-    asks for it yet. `declared` is what the history's first record says beside all that.
-    """
-
-    trial: str
-    subject: SubjectFile
-    isolation: Isolation
-    faults: Sequence[Fault]
-    load: Load
-    exclusive: bool
-    scale: int
-    seed: int
-    folder: Path
-    images: Mapping[str, str]
-    declared: Json = field(default_factory=dict)
-    in_path: Sequence[str] = ()
-
-
-class CannotConclude(Exception):  # noqa: N818 - it is a verdict, not an error
-    """The trial cannot go on to a verdict; `blame` is harness, host or subject."""
-
-    def __init__(self, blame: str, message: str) -> None:
-        super().__init__(message)
-        self.blame = blame
 
 
 class Stage:
@@ -454,48 +405,3 @@ class Stage:
             if obj["kind"] == "Namespace" and obj["metadata"]["name"] == namespace:
                 return dict(obj["metadata"].get("labels") or {})
         return {}
-
-
-def needed_addons(faults: Iterable[Fault]) -> list[str]:
-    """Names of the add-ons without which these faults can do nothing."""
-    return sorted({name for fault in faults for name in fault.addons})
-
-
-async def equip(ground: Ground, faults: Iterable[Fault]) -> None:
-    """The add-ons that faults need are there and work; about a second each if they were.
-
-    Comes before the baseline, and under a lease, so that no trial takes them for residue.
-    """
-    for name in needed_addons(faults):
-        await addons.install(name, ground.cluster, kube=ground.kube)
-
-
-def entry_service(service: Object, ref: Ref, node_port: int) -> Object:
-    """A NodePort Service beside the entry Service, with its selector and its one port."""
-    port = service_port(service, ref.port)
-    selector = service["spec"].get("selector")
-    if not selector:
-        raise ManifestError(
-            f"the entry {ref} has no selector, so no load can be sent to its pods",
-            remedy="bind the role entry to a Service that selects the pods which take requests",
-        )
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {
-            "name": "harness-entry",
-            "namespace": ref.namespace,
-            "labels": {"app.kubernetes.io/managed-by": "resilience-harness"},
-        },
-        "spec": {
-            "type": "NodePort",
-            "selector": selector,
-            "ports": [
-                {
-                    "port": port["port"],
-                    "targetPort": port.get("targetPort", port["port"]),
-                    "nodePort": node_port,
-                }
-            ],
-        },
-    }

@@ -6,14 +6,11 @@ them, the entry by asking it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from harness.errors import WaitTimeout
-from harness.history.history import SECOND, History, PodTrack
-from harness.kube.eventually import eventually
+from harness.history.history import History
+from harness.history.records import SECOND, PodTrack
 from harness.kube.store import Store
 from harness.manifest.exposure import liveness_round
 from harness.manifest.objects import Object, Ref, pods_of_role, ref_of
@@ -150,27 +147,3 @@ def _ready_since(pod: PodTrack) -> tuple[int, int]:
         if state.restarts > before.restarts or state.ready != before.ready:
             since = state.t
     return since, restarted
-
-
-async def entry_answers(url: str, *, within: float) -> bool:
-    """Wait until somebody behind `url` answers an HTTP request, whatever it says.
-
-    A new NodePort exists before every node has its rules: a load that began at once would count
-    the nodes' delay against the subject.
-    """
-    parts = urlsplit(url)
-
-    async def answered() -> bool:
-        # A connection may be taken and then dropped on the way, so only an answer counts.
-        async with asyncio.timeout(2.0):
-            reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-            try:
-                writer.write(f"GET / HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
-                return (await reader.read(5)).startswith(b"HTTP")
-            finally:
-                writer.close()
-
-    try:
-        return await eventually(answered, within=within, every=0.1, what=f"an answer of {url}")
-    except WaitTimeout:
-        return False

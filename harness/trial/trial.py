@@ -19,7 +19,8 @@ from harness.history.history import History
 from harness.judgement import verdict
 from harness.kube.eventually import eventually
 from harness.load.generator import Generator
-from harness.trial.stage import CannotConclude, Ground, Listener, Placement, Stage
+from harness.trial.placement import CannotConclude, Ground, Listener, Placement
+from harness.trial.stage import Stage
 from harness.units import seconds
 
 SUSTAIN_MARGIN_S = 60.0

@@ -12,9 +12,11 @@ from typing import Any
 from harness.cluster.clusters import Cluster
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
-from harness.undo.ledger import Entry, Ledger, Record, undo
+from harness.undo.ledger import Entry, Ledger
 from harness.undo.namespaces import MANAGED_BY, MANAGER, TRIAL
 from harness.undo.reach import World
+from harness.undo.record import Record
+from harness.undo.registry import undo
 
 _GONE_SECONDS = 60.0
 

@@ -16,8 +16,10 @@ from pathlib import Path
 from harness import paths
 from harness.cluster.leases import FileLock
 from harness.errors import ClusterError
-from harness.undo.ledger import Record, append, files, undo_of, unfinished
+from harness.undo.ledger import append, files, unfinished
 from harness.undo.reach import OtherClusterError, World
+from harness.undo.record import Record
+from harness.undo.registry import undo_of
 
 # One undo that hangs (a node that never answers) must not keep the others from being done.
 UNDO_SECONDS = 180.0

@@ -8,14 +8,13 @@ living alone. How each kind of change is undone is registered where the change i
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,82 +27,12 @@ from harness.errors import HostError
 
 if TYPE_CHECKING:
     from harness.undo.reach import World
+from harness.undo.record import ClusterRef, Record
+from harness.undo.registry import undo_by_kind, undo_of
 
 SUFFIX = ".jsonl"
+
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterRef:
-    """What it takes to find a cluster again and to know that it is the same one."""
-
-    name: str
-    uid: str
-    kubeconfig: str
-    context: str
-    owned: bool
-
-    @classmethod
-    def of(cls, cluster: Cluster) -> ClusterRef:
-        return cls(
-            name=cluster.name,
-            uid=cluster.uid,
-            kubeconfig=str(cluster.kubeconfig),
-            context=cluster.context,
-            owned=cluster.owned,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """One thing to undo. `cluster` is None for what is on this host only; `wall` in seconds since
-    the epoch; `module` defines the undo, so that another process can find it."""
-
-    id: str
-    kind: str
-    module: str
-    cluster: ClusterRef | None
-    trial: str
-    data: Mapping[str, Any]
-    wall: float
-
-    def __str__(self) -> str:
-        where = f" on {self.cluster.name}" if self.cluster else ""
-        return f"{self.kind}{where} of trial {self.trial} ({orjson.dumps(self.data).decode()})"
-
-
-Undo = Callable[[Record, "World"], Awaitable[None]]
-
-_undo_by_kind: dict[str, Undo] = {}
-
-
-def undo(kind: str) -> Callable[[Undo], Undo]:
-    """Registers how a kind of change is undone: idempotent, from the record alone, in any process.
-
-    The function may find nothing to undo, or half of it; it raises if it could not undo it all.
-    """
-
-    def register(function: Undo) -> Undo:
-        other = _undo_by_kind.get(kind)
-        if other is not None and other.__module__ != function.__module__:
-            raise AssertionError(f"undo of {kind!r} is registered by {other.__module__} already")
-        _undo_by_kind[kind] = function
-        return function
-
-    return register
-
-
-def undo_of(record: Record) -> Undo:
-    """The registered function, importing its module if need be; LookupError if there is none."""
-    if record.kind not in _undo_by_kind:
-        try:
-            importlib.import_module(record.module)
-        except ImportError as error:
-            raise LookupError(f"{record.module}, which undoes {record.kind}: {error}") from error
-    try:
-        return _undo_by_kind[record.kind]
-    except KeyError:
-        raise LookupError(f"{record.module} no longer says how to undo {record.kind}") from None
 
 
 class Entry:
@@ -159,12 +88,12 @@ class Ledger:
 
         Raises `HostError` if it cannot be written (full disk); then nothing may be changed.
         """
-        if kind not in _undo_by_kind:
+        if kind not in undo_by_kind:
             raise AssertionError(f"nothing says how to undo {kind!r}; register it with @undo")
         record = Record(
             id=uuid.uuid4().hex,
             kind=kind,
-            module=_undo_by_kind[kind].__module__,
+            module=undo_by_kind[kind].__module__,
             cluster=ClusterRef.of(cluster) if cluster is not None else None,
             trial=trial,
             data=dict(data),

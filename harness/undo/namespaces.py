@@ -13,8 +13,10 @@ from harness.cluster.clusters import Cluster
 from harness.errors import ClusterError, ResidueError, WaitTimeout
 from harness.kube.client import ApiError, Kube, Obj, Resource
 from harness.kube.eventually import eventually
-from harness.undo.ledger import Entry, Ledger, Record, undo
+from harness.undo.ledger import Entry, Ledger
 from harness.undo.reach import World
+from harness.undo.record import Record
+from harness.undo.registry import undo
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "resilience-harness"

@@ -17,7 +17,7 @@ from harness.errors import ClusterError, UsageError
 from harness.host.engine import Engine, find_engine
 from harness.kube.client import Kube
 from harness.nodes.nodes import NodeCommands, node_commands
-from harness.undo.ledger import ClusterRef, Record
+from harness.undo.record import ClusterRef, Record
 
 
 class World:

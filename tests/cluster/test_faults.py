@@ -31,7 +31,7 @@ from harness.faults import (
 )
 from harness.faults.base import Fault
 from harness.kube.eventually import eventually
-from harness.undo.ledger import undo_of
+from harness.undo.registry import undo_of
 
 SHOP = Path(__file__).parents[1] / "foreign" / "shop"
 

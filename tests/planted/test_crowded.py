@@ -12,7 +12,8 @@ from pathlib import Path
 
 from trials import carry_out
 
-from harness.runs.run import Options, Quiet, TrialEnd, ground
+from harness.runs.ground import ground
+from harness.runs.options import Options, Quiet, TrialEnd
 
 BURNERS = 4
 """Two for each of two cores; on more cores there have to be more."""

@@ -23,11 +23,12 @@ import pytest
 from trials import SUBJECT
 
 from harness import paths
-from harness.declare import Json
-from harness.history.history import HISTORY_FILE, PHASES
+from harness.history.facts import Json
+from harness.history.records import HISTORY_FILE, PHASES
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
-from harness.runs.run import Options, ground
+from harness.runs.ground import ground
+from harness.runs.options import Options
 from harness.undo import baseline
 from harness.undo.ledger import SUFFIX, pending
 

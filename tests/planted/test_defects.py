@@ -25,8 +25,9 @@ from harness.faults.base import Fault, FaultContext
 from harness.judgement import verdict
 from harness.kube.eventually import eventually
 from harness.objectives import shows
-from harness.runs.run import Options, Quiet, TrialEnd, ground
-from harness.trial.stage import Ground
+from harness.runs.ground import ground
+from harness.runs.options import Options, Quiet, TrialEnd
+from harness.trial.placement import Ground
 
 AT_ONCE = 3
 """Trials side by side: two cores, and a generator that must not fall behind by itself."""

@@ -13,14 +13,18 @@ from pathlib import Path
 from harness import Expect, Load, Scenario, objectives
 from harness.commands.running import Interrupted
 from harness.commands.running import run as until_done
-from harness.declare import Fault, Json
+from harness.declare import Fault
 from harness.faults import SlowDependency
+from harness.history.facts import Json
 from harness.history.history import History
 from harness.images.render import render
 from harness.images.supply import Supply
 from harness.manifest.subject_file import load_subject
-from harness.runs.run import Options, Prepared, Quiet, RunListener, TrialEnd, ground, leased, plan
-from harness.trial.stage import Ground
+from harness.runs.ground import ground
+from harness.runs.options import Options, Quiet, RunListener, TrialEnd
+from harness.runs.prepare import Prepared, plan
+from harness.runs.schedule import leased
+from harness.trial.placement import Ground
 
 SUBJECT = Path(__file__).parent / "subject"
 SLOW = SlowDependency("database", latency="2s")

@@ -18,8 +18,8 @@ from harness.judgement.verdict import judge
 from harness.manifest.isolation import Isolation
 from harness.runs import catalog
 from harness.runs.catalog import Found
-from harness.runs.run import Options, TrialEnd
-from harness.trial.stage import Placement
+from harness.runs.options import Options, TrialEnd
+from harness.trial.placement import Placement
 from harness.trial.trial import Plan
 
 VARIABLE = "HARNESS_STORIES"

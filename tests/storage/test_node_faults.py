@@ -13,7 +13,8 @@ from harness.authoring.app import App
 from harness.authoring.injection import Injected
 from harness.faults import NodeLoss, in_node, node_loss
 from harness.kube.eventually import eventually
-from harness.undo.ledger import Record, undo_of
+from harness.undo.record import Record
+from harness.undo.registry import undo_of
 
 Inject = Callable[..., AbstractAsyncContextManager[Injected]]
 

@@ -14,7 +14,8 @@ from harness.authoring.app import App
 from harness.authoring.injection import Injected
 from harness.faults import Relocate, StuckVolume, relocate, stuck_volume
 from harness.kube.eventually import eventually
-from harness.undo.ledger import Record, undo_of
+from harness.undo.record import Record
+from harness.undo.registry import undo_of
 
 Inject = Callable[..., AbstractAsyncContextManager[Injected]]
 

@@ -19,11 +19,14 @@ from typing import Any, ClassVar, Literal
 import orjson
 
 from harness import objectives
-from harness.declare import Declared, Expect, Json, Load, Objective, Scenario, Scope
+from harness.declare import Declared, Expect, Load, Objective, Scenario, Scope
 from harness.history.arrivals import Schedule
-from harness.history.history import REQUESTS_FILE, SECOND, History, Writer
+from harness.history.facts import Json
+from harness.history.history import History
 from harness.history.outcomes import NOT_SENT, TIMEOUT
+from harness.history.records import REQUESTS_FILE, SECOND
 from harness.history.requests import COLUMNS
+from harness.history.writer import Writer
 from harness.judgement.verdict import judge
 from harness.objectives import shows
 

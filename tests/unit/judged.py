@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from harness import objectives
-from harness.declare import Declared, Exposure, Facts, Finding, Json, Objective, RoleFacts, Scope
+from harness.declare import Declared, Exposure, Finding, Objective, Scope
 from harness.history.arrivals import Due, Header, Schedule
-from harness.history.history import SECOND, History
+from harness.history.facts import Facts, Json, RoleFacts
+from harness.history.history import History
 from harness.history.outcomes import TIMEOUT
+from harness.history.records import SECOND
 from harness.history.requests import Requests
 
 ORIGIN = 1_000 * SECOND

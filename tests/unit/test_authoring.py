@@ -23,7 +23,9 @@ from harness.authoring.story import tell
 from harness.authoring.workbench import folder_name
 from harness.errors import UsageError
 from harness.faults import CutConnections, SlowDependency
-from harness.history.history import SECOND, History, Writer
+from harness.history.history import History
+from harness.history.records import SECOND
+from harness.history.writer import Writer
 from harness.judgement import verdict
 
 

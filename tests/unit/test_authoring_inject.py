@@ -18,7 +18,8 @@ from harness.authoring.injection import injecting
 from harness.declare import Scope
 from harness.errors import FaultError, Inconclusive, UsageError
 from harness.faults.base import SUPPORTED, Achieved, Fault, FaultContext, Support
-from harness.history.history import History, Writer
+from harness.history.history import History
+from harness.history.writer import Writer
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
 

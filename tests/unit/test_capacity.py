@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.cluster.capacity import Room, asked
-from harness.runs.run import side_by_side
+from harness.runs.schedule import side_by_side
 
 
 def deployment(cpu: str, replicas: int, **spec: Any) -> dict[str, Any]:

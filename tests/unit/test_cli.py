@@ -18,7 +18,7 @@ from histories import FRAGILE, write_run
 from harness import cli
 from harness.commands import run as run_command
 from harness.commands.running import Interrupted
-from harness.runs.run import Options
+from harness.runs.options import Options
 
 
 class Said(NamedTuple):

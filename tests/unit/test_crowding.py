@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from judged import at
 
-from harness.history.history import History, Window
+from harness.history.history import History
+from harness.history.records import Window
 from harness.host.cpu import cpu_use
 from harness.judgement.contention import most_crowded
 

@@ -11,7 +11,9 @@ import pytest
 from judged import NAMESPACE, WORKLOAD, Tale, at, calm
 
 from harness.errors import HistoryError
-from harness.history.history import HISTORY_FILE, History, Window, Writer
+from harness.history.history import History
+from harness.history.records import HISTORY_FILE, Window
+from harness.history.writer import Writer
 
 
 def restarts(history: History, role: str = "workload") -> list[tuple[int, str]]:

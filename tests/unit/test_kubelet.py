@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from harness.history.history import History, Writer
+from harness.history.history import History
+from harness.history.writer import Writer
 from harness.kube.kubelet import FailedProbes, WorkingSet, parse_memory, parse_probes
 from harness.trial.observer import ProbeCounts
 

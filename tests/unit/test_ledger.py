@@ -20,8 +20,10 @@ from harness.cluster.clusters import Cluster, Versions
 from harness.errors import HostError
 from harness.undo import healing
 from harness.undo.healing import HealReport, heal_dead
-from harness.undo.ledger import Ledger, Record, files, pending, undo, unfinished
+from harness.undo.ledger import Ledger, files, pending, unfinished
 from harness.undo.reach import OtherClusterError, World, open_world
+from harness.undo.record import Record
+from harness.undo.registry import undo
 
 UNDONE: list[str] = []
 BROKEN: dict[str, Exception] = {}
@@ -270,7 +272,7 @@ def test_a_process_killed_in_mid_change_is_healed_by_the_next(tmp_path: Path) ->
     found by the module name in the record."""
     (tmp_path / "planted_change.py").write_text(
         "import pathlib\n"
-        "from harness.undo.ledger import undo\n"
+        "from harness.undo.registry import undo\n"
         "@undo('planted-file')\n"
         "async def remove(record, world):\n"
         "    pathlib.Path(record.data['path']).unlink(missing_ok=True)\n"

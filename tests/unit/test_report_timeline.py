@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from histories import FRAGILE, HARDENED, LONG, NOT_FELT, Story, variant_of, write_trial
 
-from harness.declare import Json
-from harness.history.history import SECOND
+from harness.history.facts import Json
+from harness.history.records import SECOND
 from harness.report.evidence import evidence
 from harness.report.folder import TrialSource, read_trial
 from harness.report.timeline import MAX_INTERVALS, interval_s, quantity_of, thin, timeline

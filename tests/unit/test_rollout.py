@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.history.history import SECOND, History
+from harness.history.history import History
+from harness.history.records import SECOND
 from harness.manifest.subject_file import Role
 from harness.trial.startup import Waves, calm_needed_s, in_waves, last_disturbance
 

@@ -22,10 +22,11 @@ from harness.errors import (
     ManifestError,
     ResidueError,
 )
-from harness.history.history import PHASES, History
+from harness.history.history import History
+from harness.history.records import PHASES
 from harness.judgement import verdict
 from harness.trial import trial
-from harness.trial.stage import CannotConclude
+from harness.trial.placement import CannotConclude
 
 DONE = Finding("met", "done", holds=True)
 ALL = list(PHASES)

@@ -8,7 +8,8 @@ from typing import Literal, get_args
 
 from harness.declare import Sighting, register
 from harness.errors import UsageError
-from harness.history.history import History, Window
+from harness.history.history import History
+from harness.history.records import Window
 from harness.objectives.shows.observable import Sign, after
 
 Probe = Literal["liveness", "readiness", "startup"]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.declare import Declared, Sighting
-from harness.history.history import SECOND, History, Window
+from harness.history.history import History
+from harness.history.records import SECOND, Window
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness.declare import Sighting, register
-from harness.history.history import SECOND, History, Window
+from harness.history.history import History
+from harness.history.records import SECOND, Window
 from harness.objectives.shows.observable import Sign, after, until_heal
 from harness.objectives.volumes import volume_states
 from harness.units import seconds

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from harness.declare import Sighting, register
-from harness.history.history import SECOND, History, PodState, Window
+from harness.history.history import History
+from harness.history.records import SECOND, PodState, Window
 from harness.objectives.shows.observable import Sign, after, earliest, until_heal
 from harness.units import seconds
 

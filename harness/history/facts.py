@@ -1,0 +1,64 @@
+"""What the manifests of a trial say: everything that judgement needs and that is no observation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import (
+    TYPE_CHECKING,
+    Any,
+)
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleFacts:
+    """What the manifests say of the objects behind a role; times in seconds, None if not declared.
+
+    `liveness_s`: from the first failing probe to a restarted container (delay + threshold x period
+    + timeout + grace). `readiness_out_s`: until a failing readiness removes the pod.
+    `readiness_back_s`: until a succeeding readiness returns it. `startup_s`: the start-up budget.
+    `why` explains each number.
+    """
+
+    role: str
+    ref: str
+    namespace: str
+    port: int | None = None
+    workloads: tuple[str, ...] = ()
+    replicas: int = 1
+    liveness_s: float | None = None
+    readiness_out_s: float | None = None
+    readiness_back_s: float | None = None
+    startup_s: float | None = None
+    grace_s: float = 30.0
+    why: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Everything that judgement needs to know of a trial and that is not an observation.
+
+    `scale` is the one divisor by which probe periods, windows and graces were shortened.
+    """
+
+    roles: Mapping[str, RoleFacts]
+    scale: int = 1
+
+    def role(self, name: str) -> RoleFacts:
+        """The facts of a role; UsageError names the roles that are bound."""
+        try:
+            return self.roles[name]
+        except KeyError:
+            bound = ", ".join(sorted(self.roles)) or "none"
+            raise UsageError(
+                f"role {name!r} is not bound by this subject (bound: {bound})",
+                remedy=f"bind {name!r} under [roles] in the subject's harness.toml",
+            ) from None

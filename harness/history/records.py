@@ -1,0 +1,192 @@
+"""What one observation looks like in memory, and the names and units that records share.
+
+Plain values, read from the JSON of a record; indexing them is `history`'s business.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.history.facts import Json
+
+SCHEMA = 1
+
+HISTORY_FILE = "history.jsonl"
+
+REQUESTS_FILE = "requests.jsonl"
+
+SECOND = 1_000_000_000
+
+PHASES = (
+    "preflight",
+    "prepare",
+    "deploy",
+    "control",
+    "inject",
+    "felt",
+    "sustain",
+    "heal",
+    "recover",
+    "remove",
+    "prove clean",
+)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of monotonic nanoseconds; `end` is None while it lasts."""
+
+    begin: int
+    end: int | None = None
+
+    @property
+    def closed(self) -> bool:
+        """True once the window has ended."""
+        return self.end is not None
+
+    def holds(self, t: int) -> bool:
+        """True if `t` lies in the window (begin included, end excluded)."""
+        return self.begin <= t and (self.end is None or t < self.end)
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """One container of a pod as last observed."""
+
+    restarts: int
+    ready: bool
+    waiting: str | None
+    terminated: Json | None
+    last_terminated: Json | None
+
+
+@dataclass(frozen=True)
+class PodState:
+    """One observed state of a pod; `t` is when it was observed."""
+
+    t: int
+    phase: str
+    ready: bool
+    deleting: bool
+    gone: bool
+    containers: Mapping[str, ContainerState]
+
+    @property
+    def restarts(self) -> int:
+        """Restarts of all containers together."""
+        return sum(c.restarts for c in self.containers.values())
+
+
+@dataclass
+class PodTrack:
+    """A pod through time; `owners` are "Kind/name" of everything that owns it, nearest first."""
+
+    uid: str
+    name: str
+    namespace: str
+    labels: Mapping[str, str]
+    owner_uid: str | None
+    owner: str | None
+    node: str | None = None
+    states: list[PodState] = field(default_factory=list)
+
+    def at(self, t: int) -> PodState | None:
+        """The state in force at `t`, None before the pod was seen."""
+        index = bisect_right(self.states, t, key=lambda s: s.t)
+        return self.states[index - 1] if index else None
+
+
+@dataclass(frozen=True)
+class Restart:
+    """A container that was started again; `exit_code` and `reason` are of the run that ended."""
+
+    t: int
+    pod: str
+    pod_uid: str
+    container: str
+    exit_code: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """One Kubernetes Event as it arrived. Senders are rate-limited: absence is never evidence."""
+
+    t: int
+    reason: str
+    message: str
+    type: str
+    count: int
+    kind: str
+    name: str
+    namespace: str
+    object_uid: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A fault's own proof: what was asked of it, what was achieved, and whether it was felt.
+
+    `cured`: not felt because the subject ended by itself what the fault had done.
+    """
+
+    t: int
+    fault: int
+    felt: bool
+    asked: Json
+    achieved: Json
+    note: str
+    cured: bool = False
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that makes the trial inconclusive, and whose fault it is."""
+
+    t: int
+    blame: str
+    message: str
+
+
+def pod_state(t: int, pod: Json, *, gone: bool) -> PodState:
+    status = pod.get("status", {})
+    conditions = {c["type"]: c["status"] for c in status.get("conditions", [])}
+    containers = {}
+    for c in status.get("containerStatuses", []):
+        state = c.get("state", {})
+        containers[c["name"]] = ContainerState(
+            restarts=c.get("restartCount", 0),
+            ready=c.get("ready", False),
+            waiting=state.get("waiting", {}).get("reason"),
+            terminated=state.get("terminated"),
+            last_terminated=c.get("lastState", {}).get("terminated"),
+        )
+    return PodState(
+        t=t,
+        phase=status.get("phase", "Unknown"),
+        ready=conditions.get("Ready") == "True",
+        deleting="deletionTimestamp" in pod["metadata"],
+        gone=gone,
+        containers=containers,
+    )
+
+
+def event_of(t: int, obj: Json) -> Event:
+    # Both event APIs are served from one store; events.k8s.io names the fields differently.
+    about: Json = obj.get("involvedObject") or obj.get("regarding") or {}
+    series: Json = obj.get("series") or {}
+    return Event(
+        t=t,
+        reason=obj.get("reason") or "",
+        message=obj.get("message") or obj.get("note") or "",
+        type=obj.get("type") or "Normal",
+        count=series.get("count") or obj.get("count") or obj.get("deprecatedCount") or 1,
+        kind=about.get("kind", ""),
+        name=about.get("name", ""),
+        namespace=about.get("namespace", ""),
+        object_uid=about.get("uid", ""),
+        source=(obj.get("source") or {}).get("component") or obj.get("reportingComponent") or "",
+    )
