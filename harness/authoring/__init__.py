@@ -8,9 +8,9 @@ author of a test decides, and what an author may ask afterwards. How pytest gets
 from __future__ import annotations
 
 from harness.authoring.app import App, Target
+from harness.authoring.author_namespace import Namespace
 from harness.authoring.injection import Injected
-from harness.authoring.space import Namespace
+from harness.authoring.session import AuthoringSession
 from harness.authoring.traffic import Traffic
-from harness.authoring.workbench import Workbench
 
-__all__ = ["App", "Injected", "Namespace", "Target", "Traffic", "Workbench"]
+__all__ = ["App", "AuthoringSession", "Injected", "Namespace", "Target", "Traffic"]

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from harness.authoring.held import Held
-from harness.authoring.story import tell
+from harness.authoring.failure_report import tell
+from harness.authoring.scope_holder import ScopeHolder
 from harness.errors import Inconclusive, ResidueError, UsageError
 from harness.faults.base import Fault
 from harness.history.history import History
 from harness.kube.client import Kube
 from harness.manifest.objects import Ref, did_you_mean
 from harness.runs.options import Quiet
-from harness.trial.placement import CannotConclude, Ground, Placement
+from harness.trial.placement import CannotConclude, Connections, Placement
 from harness.trial.stage import Stage
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ class App:
     of its cluster, `history` all that was observed, `folder` where that is on disk.
     """
 
-    def __init__(self, placement: Placement, ground: Ground) -> None:
-        self.stage = Stage(placement, ground, Quiet())
+    def __init__(self, placement: Placement, connections: Connections) -> None:
+        self.stage = Stage(placement, connections, Quiet())
         self.injected: list[Injected] = []
         self.generator: Generator | None = None
         self.loaded = False
         self.notes: list[str] = []
-        self._held = Held()
+        self._held = ScopeHolder()
         self._phase = ExitStack()
 
     # -- for authors ------------------------------------------------------------------------
@@ -76,7 +76,7 @@ class App:
     @property
     def kube(self) -> Kube:
         """A client of the cluster, for whatever a test wants to do by hand."""
-        return self.stage.ground.kube
+        return self.stage.connections.kube
 
     @property
     def history(self) -> History:
@@ -141,7 +141,7 @@ class App:
         """Deploy and wait until every workload is ready. Raises Inconclusive: subject."""
         stage = self.stage
         self.enter("preflight")
-        stage.ground.cluster.require_faults_allowed()
+        stage.connections.cluster.require_faults_allowed()
         stage.introduce()
         self.supported(stage.faults)
         self.enter("prepare")

@@ -134,7 +134,7 @@ class Hang(Fault):
 
 
 @undo(UNDO)
-async def let_go_on(record: Record, world: World) -> None:
+async def heal_hang(record: Record, world: World) -> None:
     """Heal: every process of the pod goes on. Nothing to do if the pod is gone."""
     data = record.data
     nodes = await world.nodes(record)

@@ -133,7 +133,7 @@ class NodeLoss(Fault):
 
 
 @undo(UNDO)
-async def find_again(record: Record, world: World) -> None:
+async def heal_node_loss(record: Record, world: World) -> None:
     """Unpause the node, or start its kubelet, and wait until Kubernetes counts it as there."""
     node = record.data["node"]
     if record.data["mode"] == "paused":

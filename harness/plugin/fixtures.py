@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from harness.plugin import session
+from harness.plugin import settings
 
 if TYPE_CHECKING:
-    from harness.authoring import Injected, Namespace, Traffic, Workbench
+    from harness.authoring import AuthoringSession, Injected, Namespace, Traffic
     from harness.cluster.clusters import Cluster
     from harness.images.supply import Supply
 
@@ -33,8 +33,8 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
     it, `--harness-context` takes one that is not ours. It stays up afterwards: `harness down`.
     `kubeconfig` and `context` are for other clients.
     """
-    with session.sigterm_as_interrupt():
-        return asyncio.run(session.bring_up(request.session))
+    with settings.sigterm_as_interrupt():
+        return asyncio.run(settings.bring_up(request.session))
 
 
 @pytest.fixture(scope="session")
@@ -47,27 +47,27 @@ def _supply() -> Supply:
 @pytest_asyncio.fixture(loop_scope="function")
 async def _workbench(
     request: pytest.FixtureRequest, cluster: Cluster, _supply: Supply
-) -> AsyncIterator[Workbench]:
-    from harness.authoring import Workbench
-    from harness.authoring.workbench import Settings, folder_name
+) -> AsyncIterator[AuthoringSession]:
+    from harness.authoring import AuthoringSession
+    from harness.authoring.session import Settings, folder_name
 
     config, node = request.config, request.node
-    bench = Workbench(
+    bench = AuthoringSession(
         Settings(
             test=node.nodeid,
             cluster=cluster,
             supply=_supply,
             folders=(node.path.parent, config.rootpath, config.invocation_params.dir),
-            folder=session.run_folder(config)
+            folder=settings.run_folder(config)
             / "tests"
             / folder_name(f"{node.path.stem}-{node.name}"),
-            seed=session.seed(config),
-            alone=session.exclusive(node),
+            seed=settings.seed(config),
+            alone=settings.exclusive(node),
             faithful=config.getoption("--harness-faithful"),
         )
     )
-    node.stash[session.STORY] = bench.story
-    with session.sigterm_as_interrupt():
+    node.stash[settings.STORY] = bench.story
+    with settings.sigterm_as_interrupt():
         try:
             yield bench
         finally:
@@ -75,7 +75,7 @@ async def _workbench(
 
 
 @pytest_asyncio.fixture(loop_scope="function")
-async def namespace(_workbench: Workbench) -> Namespace:
+async def namespace(_workbench: AuthoringSession) -> Namespace:
     """A fresh namespace of the test's own: a string, its name, with `apply`, `get` and `all`:
         async def test_web_gets_ready(namespace, eventually):
             await namespace.apply("manifests/web.yaml")
@@ -92,7 +92,7 @@ async def namespace(_workbench: Workbench) -> Namespace:
 
 
 @pytest.fixture
-def deploy(_workbench: Workbench) -> Callable[..., Any]:
+def deploy(_workbench: AuthoringSession) -> Callable[..., Any]:
     """An application in namespaces of its own, when it is ready; removed after the test:
         async def test_three_replicas(deploy):
             checkout = await deploy("deploy/")
@@ -116,7 +116,7 @@ def deploy(_workbench: Workbench) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def load(_workbench: Workbench) -> Callable[..., AbstractAsyncContextManager[Traffic]]:
+def load(_workbench: AuthoringSession) -> Callable[..., AbstractAsyncContextManager[Traffic]]:
     """Open-loop load on an app's entry while a block runs, and what its requests experienced:
         async def test_checkout_serves(deploy, load, eventually):
             checkout = await deploy("checkout")
@@ -136,7 +136,7 @@ def load(_workbench: Workbench) -> Callable[..., AbstractAsyncContextManager[Tra
 
 
 @pytest.fixture
-def inject(_workbench: Workbench) -> Callable[..., AbstractAsyncContextManager[Injected]]:
+def inject(_workbench: AuthoringSession) -> Callable[..., AbstractAsyncContextManager[Injected]]:
     """A fault while a block runs: proven to be felt, and healed however the block is left:
         async def test_checkout_outlives_a_slow_database(deploy, load, inject):
             checkout = await deploy("deploy/")
@@ -158,7 +158,7 @@ def inject(_workbench: Workbench) -> Callable[..., AbstractAsyncContextManager[I
 
 
 @pytest.fixture
-def eventually(_workbench: Workbench) -> Callable[..., Any]:
+def eventually(_workbench: AuthoringSession) -> Callable[..., Any]:
     """Wait until a check holds, bounded, with a failure that tells the story:
         async def test_all_come_back(deploy, eventually):
             checkout = await deploy("checkout")

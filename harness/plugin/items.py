@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError, Inconclusive
-from harness.plugin import session as sessions
+from harness.plugin import settings as sessions
 
 if TYPE_CHECKING:
     from harness.runs.catalog import Found
@@ -118,7 +118,7 @@ class ScenarioItem(pytest.Item):
         return self.path, None, self.name
 
     def _story(self) -> str:
-        from harness.authoring.story import tell
+        from harness.authoring.failure_report import tell
         from harness.history.history import History
         from harness.runs.catalog import faults_of
 

@@ -17,7 +17,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.plugin import hooks
-from harness.plugin import session as sessions
+from harness.plugin import settings as sessions
 from harness.plugin.items import ScenarioFile, ScenarioItem
 
 if TYPE_CHECKING:

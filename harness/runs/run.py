@@ -18,13 +18,13 @@ from harness.images.supply import Supply
 from harness.manifest.subject_file import load_subject
 from harness.runs import catalog
 from harness.runs.catalog import Found, NotApplicable
+from harness.runs.connections import connected_cluster
 from harness.runs.folder import (
     Summary,
     finish,
     new_folder,
     read_run,
 )
-from harness.runs.ground import ground
 from harness.runs.options import Options, Quiet, RunEnd, RunListener, TrialEnd
 from harness.runs.prepare import Prepared, plan, prepare, select
 from harness.runs.schedule import leased, run_scenario
@@ -60,9 +60,11 @@ async def run(options: Options, listener: RunListener) -> RunEnd:
             await addons.build(name)
     seed = options.seed if options.seed is not None else secrets.randbelow(2**31)
     started = time.time()
-    async with ground(options, smallest(p.scenario.shape for p in prepared)) as stand:
+    async with connected_cluster(
+        options, smallest(p.scenario.shape for p in prepared)
+    ) as connections:
         for each in prepared:
-            await run_scenario(each, stand, supply, seed, end, listener)
+            await run_scenario(each, connections, supply, seed, end, listener)
     finish(
         end.folder,
         [t.plan.placement.folder.name for t in end.trials],
@@ -72,15 +74,15 @@ async def run(options: Options, listener: RunListener) -> RunEnd:
             seed=seed,
             command=options.command,
             subject=options.subject,
-            versions=asdict(stand.cluster.versions),
+            versions=asdict(connections.cluster.versions),
             not_applicable=end.not_applicable,
             residue=[line for t in end.trials for line in t.residue],
         ),
     )
     end.exit_code = read_run(end.folder)["exit_code"]
-    if any(t.residue for t in end.trials) and stand.cluster.owned:
+    if any(t.residue for t in end.trials) and connections.cluster.owned:
         # What could not be removed would be another trial's baseline.
-        await lifecycle.up(stand.cluster.name, stand.cluster.shape, rebuild=True)
+        await lifecycle.up(connections.cluster.name, connections.cluster.shape, rebuild=True)
     return end
 
 
@@ -98,16 +100,16 @@ async def run_variant(found: Found, variant: str, options: Options) -> TrialEnd:
     made = await prepare(found, subject, options, supply)
     if isinstance(made, NotApplicable):
         raise UsageError(f"{made.slug} does not apply: {made.why}", remedy="leave it out with -k")
-    async with ground(options, made.scenario.shape) as stand:
+    async with connected_cluster(options, made.scenario.shape) as connections:
         each = await plan(
             made,
             variant,
             supply,
-            stand.cluster,
+            connections.cluster,
             seed=options.seed if options.seed is not None else secrets.randbelow(2**31),
             folder=options.folder or new_folder(),
         )
-        end = await leased(each, stand, Quiet())
-    if end.residue and stand.cluster.owned:
-        await lifecycle.up(stand.cluster.name, stand.cluster.shape, rebuild=True)
+        end = await leased(each, connections, Quiet())
+    if end.residue and connections.cluster.owned:
+        await lifecycle.up(connections.cluster.name, connections.cluster.shape, rebuild=True)
     return end

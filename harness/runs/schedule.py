@@ -20,13 +20,13 @@ from harness.runs.folder import (
 from harness.runs.options import RunEnd, RunListener, TrialEnd
 from harness.runs.prepare import Prepared, plan
 from harness.trial.equipment import equip
-from harness.trial.placement import Ground
+from harness.trial.placement import Connections
 from harness.trial.trial import Plan, run_trial
 
 
 async def run_scenario(
     prepared: Prepared,
-    stand: Ground,
+    connections: Connections,
     supply: Supply,
     seed: int,
     end: RunEnd,
@@ -34,18 +34,18 @@ async def run_scenario(
 ) -> None:
     """All variants of one scenario: side by side if they may and fit, else one after the other."""
     plans = [
-        await plan(prepared, name, supply, stand.cluster, seed=seed, folder=end.folder)
+        await plan(prepared, name, supply, connections.cluster, seed=seed, folder=end.folder)
         for name in prepared.variants
     ]
     if any(p.placement.exclusive for p in plans):
         for each in plans:
-            end.trials.append(await leased(each, stand, listener))
+            end.trials.append(await leased(each, connections, listener))
         return
     needs = {p.variant: capacity.asked(p.placement.isolation.objects) for p in plans}
-    for batch in side_by_side(needs, await capacity.left(stand.kube)):
+    for batch in side_by_side(needs, await capacity.left(connections.kube)):
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(leased(each, stand, listener))
+                group.create_task(leased(each, connections, listener))
                 for each in plans
                 if each.variant in batch
             ]
@@ -68,21 +68,21 @@ def side_by_side(needs: Mapping[str, Room], room: Room) -> list[list[str]]:
     return batches
 
 
-async def leased(each: Plan, stand: Ground, listener: RunListener) -> TrialEnd:
+async def leased(each: Plan, connections: Connections, listener: RunListener) -> TrialEnd:
     """One trial under its lease: shared with others, or alone on the cluster."""
     purpose = f"{each.scenario.slug}[{each.variant}]"
     async with cluster_lease(
-        stand.cluster.folder, exclusive=each.placement.exclusive, purpose=purpose
+        connections.cluster.folder, exclusive=each.placement.exclusive, purpose=purpose
     ):
-        await equip(stand, each.placement.faults)
-        return await trial(each, stand, listener)
+        await equip(connections, each.placement.faults)
+        return await trial(each, connections, listener)
 
 
-async def trial(each: Plan, stand: Ground, listener: RunListener) -> TrialEnd:
+async def trial(each: Plan, connections: Connections, listener: RunListener) -> TrialEnd:
     """Run, judge and store one trial."""
     begin, wall = time.monotonic(), time.time()
     listener.begin(each.placement.trial, each.scenario.title, each.variant)
-    ended = await run_trial(each, stand, listener)
+    ended = await run_trial(each, connections, listener)
     faults = catalog.faults_of(each.scenario)
     result = judge(ended.history, each.scenario.objectives, faults, each.expect)
     took = time.monotonic() - begin

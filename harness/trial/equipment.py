@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from harness.addons import addons
 from harness.faults.base import Fault
-from harness.trial.placement import Ground
+from harness.trial.placement import Connections
 
 
 def needed_addons(faults: Iterable[Fault]) -> list[str]:
@@ -14,10 +14,10 @@ def needed_addons(faults: Iterable[Fault]) -> list[str]:
     return sorted({name for fault in faults for name in fault.addons})
 
 
-async def equip(ground: Ground, faults: Iterable[Fault]) -> None:
+async def equip(connections: Connections, faults: Iterable[Fault]) -> None:
     """The add-ons that faults need are there and work; about a second each if they were.
 
     Comes before the baseline, and under a lease, so that no trial takes them for residue.
     """
     for name in needed_addons(faults):
-        await addons.install(name, ground.cluster, kube=ground.kube)
+        await addons.install(name, connections.cluster, kube=connections.kube)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.cluster.clusters import Cluster
-from harness.declare import Json, Load
+from harness.declare import Load
 from harness.faults.base import Fault
+from harness.history.facts import Json
 from harness.kube.client import Kube
 from harness.manifest.isolation import Isolation
 from harness.manifest.subject_file import SubjectFile
@@ -29,7 +30,7 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class Connections:
     """What trials stand on: one cluster and the connections to it, and this process's ledger."""
 
     cluster: Cluster

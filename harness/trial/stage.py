@@ -38,7 +38,7 @@ from harness.nodes.audit import AuditLog
 from harness.trial.entry import entry_answers, entry_service
 from harness.trial.equipment import needed_addons
 from harness.trial.observer import Observer
-from harness.trial.placement import CannotConclude, Ground, Listener, Placement
+from harness.trial.placement import CannotConclude, Connections, Listener, Placement
 from harness.trial.startup import calm_needed_s, in_waves, last_disturbance, unready
 from harness.undo import baseline, cluster_scoped, namespaces
 from harness.undo.ledger import Entry
@@ -61,30 +61,32 @@ SETTLED_S = 60.0
 class Stage:
     """One subject on one cluster, and its history."""
 
-    def __init__(self, placement: Placement, ground: Ground, listener: Listener) -> None:
+    def __init__(self, placement: Placement, connections: Connections, listener: Listener) -> None:
         placement.folder.mkdir(parents=True, exist_ok=True)
         self.placement = placement
-        self.ground = ground
+        self.connections = connections
         self.listener = listener
         self.history = History()
         self.writer = Writer(placement.folder, mirror=self.history)
-        self.observer = Observer(ground.kube, self.history, self.writer)
+        self.observer = Observer(connections.kube, self.history, self.writer)
         self.faults = list(placement.faults)
         self.namespaces = list(placement.isolation.namespaces.values())
         self.roles = {n: self._placed(r) for n, r in placement.subject.roles.items()}
         self.objects = list(placement.isolation.objects)
         self.context = FaultContext(
             trial=placement.trial,
-            cluster=ground.cluster,
-            kube=ground.kube,
-            nodes=ground.nodes,
-            ledger=ground.ledger,
+            cluster=connections.cluster,
+            kube=connections.kube,
+            nodes=connections.nodes,
+            ledger=connections.ledger,
             roles=self.roles,
             namespace=placement.isolation.namespaces[placement.subject.subject.namespace],
             images=placement.images,
             scale=placement.scale,
         )
-        self._audit = AuditLog(ground.nodes, [n.name for n in ground.cluster.control_planes])
+        self._audit = AuditLog(
+            connections.nodes, [n.name for n in connections.cluster.control_planes]
+        )
         self._before: baseline.Snapshot | None = None
         self._before_faults: frozenset[str] = frozenset()
 
@@ -100,9 +102,9 @@ class Stage:
             onset=" and ".join(f.onset for f in self.faults),
             seed=placement.seed,
             scale=placement.scale,
-            cluster=self.ground.cluster.name,
+            cluster=self.connections.cluster.name,
             namespaces=dict(placement.isolation.namespaces),
-            versions=asdict(self.ground.cluster.versions),
+            versions=asdict(self.connections.cluster.versions),
             **placement.declared,
         )
         found = facts(self.objects, self.roles, scale=placement.scale)
@@ -122,23 +124,23 @@ class Stage:
         (folder / "objects.json").write_bytes(data)
         if self.placement.exclusive:
             await self._calm()
-        self._before = await baseline.snapshot(self.ground.kube)
+        self._before = await baseline.snapshot(self.connections.kube)
         for name in needed_addons(self.faults):
             addons.use(
                 name,
-                self.ground.ledger,
-                cluster=self.ground.cluster,
+                self.connections.ledger,
+                cluster=self.connections.cluster,
                 trial=self.placement.trial,
                 namespaces=self.namespaces,
             )
-        if self.ground.cluster.owned:
+        if self.connections.cluster.owned:
             await self._audit.start()
 
     async def _calm(self) -> None:
         """Wait for what the trial before left to the cluster's own controllers."""
 
         async def nothing_going() -> bool:
-            if names := await baseline.going(self.ground.kube):
+            if names := await baseline.going(self.connections.kube):
                 raise AssertionError(f"volumes are being deleted: {', '.join(names)}")
             return True
 
@@ -152,12 +154,12 @@ class Stage:
         failed while the subject came up may have one failure left, and kill what is ready already.
         Raises CannotConclude, blaming the subject, if that takes longer than `DEPLOY_S`.
         """
-        ground, trial = self.ground, self.placement.trial
+        connections, trial = self.connections, self.placement.trial
         for name in self.namespaces:
             await namespaces.create(
-                ground.kube,
-                ground.ledger,
-                cluster=ground.cluster,
+                connections.kube,
+                connections.ledger,
+                cluster=connections.cluster,
                 name=name,
                 trial=trial,
                 labels=self._labels_of(name),
@@ -165,11 +167,11 @@ class Stage:
         rest = [o for o in self.objects if o["kind"] != "Namespace"]
         for obj in apply_order([o for o in rest if not o["metadata"].get("namespace")]):
             await cluster_scoped.create(
-                ground.kube, ground.ledger, obj, cluster=ground.cluster, trial=trial
+                connections.kube, connections.ledger, obj, cluster=connections.cluster, trial=trial
             )
         placed = [o for o in rest if o["metadata"].get("namespace")]
         waves = in_waves(placed, self.placement.isolation.objects, self.roles)
-        await ground.kube.apply_all(waves.first)
+        await connections.kube.apply_all(waves.first)
         if waves.later:
             # One that never gets ready is told of below, with all the others.
             with suppress(WaitTimeout):
@@ -179,7 +181,7 @@ class Stage:
                     every=0.25,
                     what="what the subject depends on is ready",
                 )
-            await ground.kube.apply_all(waves.later)
+            await connections.kube.apply_all(waves.later)
 
         def stays() -> bool:
             if unready(self.observer.store, self.objects):
@@ -208,7 +210,7 @@ class Stage:
 
     async def entry(self, stack: AsyncExitStack) -> str:
         """Map the entry Service to a leased port on 127.0.0.1 for as long as `stack` is open."""
-        cluster = self.ground.cluster
+        cluster = self.connections.cluster
         role = self.context.role("entry")
         service = find(self.objects, role.ref)
         for _ in cluster.entry_ports:
@@ -216,7 +218,7 @@ class Stage:
                 lease_entry_port(cluster.folder, cluster.entry_ports, wait=timedelta(seconds=60))
             )
             try:
-                await self.ground.kube.apply(entry_service(service, role.ref, port.node_port))
+                await self.connections.kube.apply(entry_service(service, role.ref, port.node_port))
             except ApiError as error:
                 if "already allocated" not in error.detail:
                     raise
@@ -264,7 +266,7 @@ class Stage:
 
         Returns the ids of those before, which `heal` takes.
         """
-        self._before_faults = frozenset(r.id for r in self.ground.ledger.open_records)
+        self._before_faults = frozenset(r.id for r in self.connections.ledger.open_records)
         return self._before_faults
 
     async def measure(self, index: int) -> bool:
@@ -311,7 +313,7 @@ class Stage:
 
     async def read_audit(self) -> None:
         """Who changed what in the trial's namespaces; only clusters of ours keep such a log."""
-        if not self.ground.cluster.owned:
+        if not self.connections.cluster.owned:
             return
         for record in await self._audit.read(self.namespaces):
             self.writer.append("audit", **asdict(record))
@@ -321,7 +323,7 @@ class Stage:
         await self._undo(self._records())
 
     def _records(self) -> list[Record]:
-        return [r for r in self.ground.ledger.open_records if r.trial == self.placement.trial]
+        return [r for r in self.connections.ledger.open_records if r.trial == self.placement.trial]
 
     async def _undo(self, records: Sequence[Record]) -> None:
         """Undo every record; one that fails keeps none of the others from being tried."""
@@ -329,7 +331,7 @@ class Stage:
         for record in records:
             self.listener.status(self.placement.trial, f"undoing {record.kind}")
             try:
-                await Entry(self.ground.ledger, record).undo(self.ground.world)
+                await Entry(self.connections.ledger, record).undo(self.connections.world)
             except HarnessError as error:
                 failed.append(f"{record}: {error.message}")
             else:
@@ -347,7 +349,7 @@ class Stage:
         scope = baseline.Scope(trial=self.placement.trial, exclusive=self.placement.exclusive)
         deadline = time.monotonic() + SETTLED_S
         while True:
-            after = await baseline.snapshot(self.ground.kube)
+            after = await baseline.snapshot(self.connections.kube)
             found = tuple(str(r) for r in baseline.compare(self._before, after, scope))
             # Storage provisioners delete volumes seconds after the namespace, nodes lose taints.
             if not found or time.monotonic() > deadline:

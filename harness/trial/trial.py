@@ -19,7 +19,7 @@ from harness.history.history import History
 from harness.judgement import verdict
 from harness.kube.eventually import eventually
 from harness.load.generator import Generator
-from harness.trial.placement import CannotConclude, Ground, Listener, Placement
+from harness.trial.placement import CannotConclude, Connections, Listener, Placement
 from harness.trial.stage import Stage
 from harness.units import seconds
 
@@ -47,12 +47,12 @@ class Ended:
     residue: tuple[str, ...]
 
 
-async def run_trial(plan: Plan, ground: Ground, listener: Listener) -> Ended:
+async def run_trial(plan: Plan, connections: Connections, listener: Listener) -> Ended:
     """Carry out one trial and return its history; raises only if it was interrupted.
 
     Whatever else goes wrong is a `problem` in the history, which makes the verdict inconclusive.
     """
-    stage = Stage(plan.placement, ground, listener)
+    stage = Stage(plan.placement, connections, listener)
     try:
         residue = await _Trial(plan, stage).run()
     finally:
@@ -101,7 +101,7 @@ class _Trial:
 
     def _preflight(self) -> None:
         stage = self.stage
-        stage.ground.cluster.require_faults_allowed()
+        stage.connections.cluster.require_faults_allowed()
         stage.introduce()
         for fault in self.faults:
             support = fault.target_support(stage.context.role(fault.target), stage.objects)

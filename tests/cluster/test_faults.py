@@ -60,17 +60,17 @@ WORKLOAD: list[Fault] = [
 async def cycle(app: App, inject: Inject, fault: Fault) -> None:
     """Not felt, felt, healed, not felt; and its records undone once more, which does nothing."""
     stage = app.stage
-    before = {r.id for r in stage.ground.ledger.open_records}
+    before = {r.id for r in stage.connections.ledger.open_records}
     async with inject(fault) as injected:
         await injected.until_felt()
         assert injected.felt, fault.describe()
-        records = [r for r in stage.ground.ledger.open_records if r.id not in before]
+        records = [r for r in stage.connections.ledger.open_records if r.id not in before]
         assert records, "nothing was written down before it was changed"
     index = stage.faults.index(fault)
     assert not await stage.measure(index), f"{fault.describe()} is felt after its healing"
-    assert {r.id for r in stage.ground.ledger.open_records} == before
+    assert {r.id for r in stage.connections.ledger.open_records} == before
     for record in records:
-        await undo_of(record)(record, stage.ground.world)
+        await undo_of(record)(record, stage.connections.world)
     assert not await stage.measure(index)
 
 
@@ -108,11 +108,11 @@ async def test_healing_one_pod_lets_no_other_go_on(deploy: Any, inject: Inject) 
     stage = app.stage
     async with inject(Hang("workload", pods=2)) as injected:
         await injected.until_felt()
-        record = next(r for r in stage.ground.ledger.open_records if r.kind == "hang")
-        await undo_of(record)(record, stage.ground.world)
+        record = next(r for r in stage.connections.ledger.open_records if r.kind == "hang")
+        await undo_of(record)(record, stage.connections.world)
         waiting = f"ls {in_node.FOLDER} | grep -c 'hang-{record.data['uid']}'"
         words = ["bash", "-c", waiting]
-        assert (await stage.ground.nodes.run(record.data["node"], words)).text == "0"
+        assert (await stage.connections.nodes.run(record.data["node"], words)).text == "0"
         await eventually(
             lambda: injected.achieved["silent_pods"] == 1, within=15.0, what="one pod goes on"
         )
@@ -123,8 +123,8 @@ async def test_what_waits_in_a_node_ends_at_its_stop_so_that_another_may_begin(
 ) -> None:
     monkeypatch.setattr(in_node, "TTL_S", 2.0)
     app: App = await deploy("payment", scale=5)
-    ground = app.stage.ground
-    nodes, node = ground.nodes, ground.cluster.nodes[0].name
+    connections = app.stage.connections
+    nodes, node = connections.nodes, connections.cluster.nodes[0].name
     healed = f"{in_node.FOLDER}/healed"
     for _ in range(2):
         await in_node.start(nodes, node, "again", f"echo >> {healed}")
@@ -162,5 +162,5 @@ async def test_toxics_end_by_themselves_when_nobody_renews_them(
     # Undone from the record alone, twice at once, although nothing is left to undo.
     records = [r for r in context.ledger.open_records if r.kind == proxied.UNDO]
     assert len(records) == 1
-    world = app.stage.ground.world
+    world = app.stage.connections.world
     await asyncio.gather(*(proxied.remove_toxics(records[0], world) for _ in range(2)))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.authoring import Namespace, Workbench
+from harness.authoring import AuthoringSession, Namespace
 from harness.cluster.clusters import Cluster
 from harness.errors import FaultError, UsageError
 from harness.faults import CutConnections
@@ -114,22 +114,24 @@ async def left(cluster: Cluster, names: list[str]) -> list[str]:
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest) -> Workbench:
+def bench(request: pytest.FixtureRequest) -> AuthoringSession:
     """What the fixtures are methods of."""
-    made: Workbench = request.getfixturevalue("_workbench")
+    made: AuthoringSession = request.getfixturevalue("_workbench")
     return made
 
 
-async def test_what_a_test_made_is_gone_afterwards(bench: Workbench, namespace: Namespace) -> None:
+async def test_what_a_test_made_is_gone_afterwards(
+    bench: AuthoringSession, namespace: Namespace
+) -> None:
     shop = await bench.deploy("payment", scale=5)
-    before = await bench.ground()
+    before = await bench.connections()
     assert await before.kube.find("v1", "Namespace", shop.namespace)
     await bench.close()
     assert before.ledger.open_records == []
 
-    other = Workbench(bench.settings)
+    other = AuthoringSession(bench.settings)
     try:
-        kube = (await other.ground()).kube
+        kube = (await other.connections()).kube
         assert await kube.find("v1", "Namespace", shop.namespace) is None
         assert await kube.find("v1", "Namespace", str(namespace)) is None
     finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trials import carry_out
 
-from harness.runs.ground import ground
+from harness.runs.connections import connected_cluster
 from harness.runs.options import Options, Quiet, TrialEnd
 
 BURNERS = 4
@@ -50,10 +50,10 @@ class Crowd(Quiet):
 
 
 async def crowded(folder: Path) -> TrialEnd:
-    async with ground(Options(), "single") as stand:
+    async with connected_cluster(Options(), "single") as connections:
         with ExitStack() as until_over:
             return await carry_out(
-                stand,
+                connections,
                 folder,
                 name="crowded",
                 # Fails by itself: what it comes to here is decided by the crowd alone.

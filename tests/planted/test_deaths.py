@@ -27,7 +27,7 @@ from harness.history.facts import Json
 from harness.history.records import HISTORY_FILE, PHASES
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
-from harness.runs.ground import ground
+from harness.runs.connections import connected_cluster
 from harness.runs.options import Options
 from harness.undo import baseline
 from harness.undo.ledger import SUFFIX, pending
@@ -123,8 +123,8 @@ async def everything(folder: Path) -> Deaths:
         async with turn:
             dead[name] = await die(command, folder / name.replace(" ", "-"), phase, number)
 
-    async with ground(Options(), "single") as stand:
-        before = await baseline.snapshot(stand.kube)
+    async with connected_cluster(Options(), "single") as connections:
+        before = await baseline.snapshot(connections.kube)
         async with asyncio.TaskGroup() as group:
             for phase in reversed(PHASES):
                 own = folder / phase.replace(" ", "-")
@@ -141,7 +141,7 @@ async def everything(folder: Path) -> Deaths:
             text=True,
             check=False,
         )
-        after = await baseline.snapshot(stand.kube)
+        after = await baseline.snapshot(connections.kube)
     return Deaths(dead, healing, writers(folder), before, after)
 
 
@@ -248,6 +248,6 @@ def test_ledger_on_a_full_disk(tmp_path: Path) -> None:
 
 
 async def _find(kind: str, name: str) -> Json | None:
-    async with ground(Options(), "single") as stand:
-        kube: Kube = stand.kube
+    async with connected_cluster(Options(), "single") as connections:
+        kube: Kube = connections.kube
         return await kube.find("v1", kind, name)

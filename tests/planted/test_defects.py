@@ -25,9 +25,9 @@ from harness.faults.base import Fault, FaultContext
 from harness.judgement import verdict
 from harness.kube.eventually import eventually
 from harness.objectives import shows
-from harness.runs.ground import ground
+from harness.runs.connections import connected_cluster
 from harness.runs.options import Options, Quiet, TrialEnd
-from harness.trial.placement import Ground
+from harness.trial.placement import Connections
 
 AT_ONCE = 3
 """Trials side by side: two cores, and a generator that must not fall behind by itself."""
@@ -83,18 +83,18 @@ def starved(folder: Path) -> At:
     return At("sustain", act)
 
 
-def killed_by_something_else(stand: Ground) -> At:
+def killed_by_something_else(connections: Connections) -> At:
     """The workload's process ends with exit code 1 during the fault; no probe has a part in it."""
 
     async def act(trial: str) -> None:
         namespace = f"planted-{trial}"
 
         async def ended() -> bool:
-            pods = await stand.kube.list("v1", "Pod", namespace, labels="app=checkout-api")
+            pods = await connections.kube.list("v1", "Pod", namespace, labels="app=checkout-api")
             name = pods[0]["metadata"]["name"]
             # The answer may be lost with the process, so the restart is what counts.
-            await stand.kube.pod_proxy(namespace, name, 8081, "POST", "/exit?code=1")
-            pods = await stand.kube.list("v1", "Pod", namespace, labels="app=checkout-api")
+            await connections.kube.pod_proxy(namespace, name, 8081, "POST", "/exit?code=1")
+            pods = await connections.kube.list("v1", "Pod", namespace, labels="app=checkout-api")
             return bool(pods[0]["status"]["containerStatuses"][0]["restartCount"])
 
         await eventually(ended, within=20, every=1.0, what="checkout-api ended by itself")
@@ -115,7 +115,7 @@ async def everything(folder: Path) -> dict[str, TrialEnd]:
     """All planted trials, `AT_ONCE` side by side."""
     turn = asyncio.Semaphore(AT_ONCE)
     ends: dict[str, TrialEnd] = {}
-    async with ground(Options(), "single") as stand:
+    async with connected_cluster(Options(), "single") as connections:
 
         async def run(
             name: str, listener: At | None = None, *, waits: bool = False, **how: Any
@@ -123,7 +123,7 @@ async def everything(folder: Path) -> dict[str, TrialEnd]:
             # One that waits for pods which never come costs nothing but time.
             async with nullcontext() if waits else turn:
                 ends[name] = await carry_out(
-                    stand, folder, name=name, listener=listener or Quiet(), **how
+                    connections, folder, name=name, listener=listener or Quiet(), **how
                 )
                 if listener is not None and listener.done is not None:
                     await listener.done
@@ -135,7 +135,7 @@ async def everything(folder: Path) -> dict[str, TrialEnd]:
                 run("cut-short"),
                 run("starved", starved(folder / "planted__starved")),
                 run("liveness", component="liveness-asks-database"),
-                run("otherwise", killed_by_something_else(stand), expect=LIVENESS),
+                run("otherwise", killed_by_something_else(connections), expect=LIVENESS),
                 run("nobody", entry="nobody"),
                 run("readiness-wrong", component="readiness-wrong", waits=True),
                 run("crash-loop", component="crash-loop", waits=True),

@@ -20,11 +20,11 @@ from harness.history.history import History
 from harness.images.render import render
 from harness.images.supply import Supply
 from harness.manifest.subject_file import load_subject
-from harness.runs.ground import ground
+from harness.runs.connections import connected_cluster
 from harness.runs.options import Options, Quiet, RunListener, TrialEnd
 from harness.runs.prepare import Prepared, plan
 from harness.runs.schedule import leased
-from harness.trial.placement import Ground
+from harness.trial.placement import Connections
 
 SUBJECT = Path(__file__).parent / "subject"
 SLOW = SlowDependency("database", latency="2s")
@@ -52,7 +52,7 @@ def scenario(
 
 
 async def carry_out(
-    stand: Ground,
+    connections: Connections,
     folder: Path,
     *,
     name: str,
@@ -78,8 +78,8 @@ async def carry_out(
     )
     planted = scenario(faults, variant=name, expect=expect, control=control)
     prepared = Prepared(planted, subject, {name: made.objects}, 1, ())
-    each = await plan(prepared, name, supply, stand.cluster, seed=1, folder=folder)
-    return await leased(each, stand, listener or Quiet())
+    each = await plan(prepared, name, supply, connections.cluster, seed=1, folder=folder)
+    return await leased(each, connections, listener or Quiet())
 
 
 def history_of(end: TrialEnd) -> History:
@@ -93,8 +93,8 @@ def phases(records: Sequence[Json]) -> list[str]:
 
 
 async def _alone(folder: Path) -> None:
-    async with ground(Options(), "single") as stand:
-        await carry_out(stand, folder, name="calm")
+    async with connected_cluster(Options(), "single") as connections:
+        await carry_out(connections, folder, name="calm")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ VARIANT = "node-loss-default-tolerations/hardened"
 
 
 def record_of(app: App) -> Record:
-    [record] = [r for r in app.stage.ground.ledger.open_records if r.kind == node_loss.UNDO]
+    [record] = [r for r in app.stage.connections.ledger.open_records if r.kind == node_loss.UNDO]
     return record
 
 
@@ -41,9 +41,9 @@ async def test_a_lost_node(
         assert record.data["node"] == pod["spec"]["nodeName"] == injected.achieved["node"]
         assert injected.achieved["ready"] == "Unknown"
     assert not await app.stage.measure(0)
-    assert not [r for r in app.stage.ground.ledger.open_records if r.kind == node_loss.UNDO]
+    assert not [r for r in app.stage.connections.ledger.open_records if r.kind == node_loss.UNDO]
     undo = undo_of(record)
-    await asyncio.gather(*(undo(record, app.stage.ground.world) for _ in range(2)))
+    await asyncio.gather(*(undo(record, app.stage.connections.world) for _ in range(2)))
 
 
 async def test_a_kubelet_comes_back_by_itself(deploy: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,13 +32,13 @@ STUCK = [
 
 
 def records_of(app: App, kind: str) -> list[Record]:
-    return [r for r in app.stage.ground.ledger.open_records if r.kind == kind]
+    return [r for r in app.stage.connections.ledger.open_records if r.kind == kind]
 
 
 async def undone_again(app: App, record: Record) -> None:
     """Undone from the record alone, twice at once, although nothing is left to undo."""
     undo = undo_of(record)
-    await asyncio.gather(*(undo(record, app.stage.ground.world) for _ in range(2)))
+    await asyncio.gather(*(undo(record, app.stage.connections.world) for _ in range(2)))
 
 
 async def test_every_operation_that_can_get_stuck(deploy: Any, inject: Inject) -> None:

@@ -16,11 +16,11 @@ import orjson
 import pytest
 
 from harness.authoring.app import App, Target
-from harness.authoring.held import Held
+from harness.authoring.failure_report import tell
 from harness.authoring.injection import target_app
 from harness.authoring.placing import find_subject
-from harness.authoring.story import tell
-from harness.authoring.workbench import folder_name
+from harness.authoring.scope_holder import ScopeHolder
+from harness.authoring.session import folder_name
 from harness.errors import UsageError
 from harness.faults import CutConnections, SlowDependency
 from harness.history.history import History
@@ -46,7 +46,7 @@ async def scope(log: list[str], name: str, fail: str = "") -> AsyncIterator[str]
 def test_scopes_are_left_in_another_task_than_entered() -> None:
     log: list[str] = []
     with asyncio.Runner() as runner:
-        held = Held()
+        held = ScopeHolder()
         assert runner.run(held.enter(scope(log, "a"))) == "a"
         assert runner.run(held.enter(scope(log, "b"))) == "b"
         runner.run(held.close())
@@ -55,7 +55,7 @@ def test_scopes_are_left_in_another_task_than_entered() -> None:
 
 def test_a_scope_that_cannot_be_entered_raises_at_once() -> None:
     async def work() -> None:
-        held = Held()
+        held = ScopeHolder()
         with pytest.raises(RuntimeError, match="x cannot be entered"):
             await held.enter(scope([], "x", "enter"))
         await held.close()
@@ -67,7 +67,7 @@ def test_one_that_cannot_be_left_keeps_no_other_from_being_left() -> None:
     log: list[str] = []
 
     async def work() -> None:
-        held = Held()
+        held = ScopeHolder()
         await held.enter(scope(log, "a"))
         await held.enter(scope(log, "b", "leave"))
         with pytest.raises(ExceptionGroup) as failed:
@@ -90,7 +90,7 @@ def test_one_who_is_cancelled_while_entering_leaves_nothing_open() -> None:
             left.append("left")
 
     async def work() -> None:
-        task = asyncio.create_task(Held().enter(slow()))
+        task = asyncio.create_task(ScopeHolder().enter(slow()))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         task.cancel()

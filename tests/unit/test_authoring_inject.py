@@ -78,7 +78,9 @@ class Stage:
             isolation=SimpleNamespace(objects=[]),
             subject=SimpleNamespace(directory=folder),
         )
-        self.ground = SimpleNamespace(cluster=SimpleNamespace(require_faults_allowed=lambda: None))
+        self.connections = SimpleNamespace(
+            cluster=SimpleNamespace(require_faults_allowed=lambda: None)
+        )
 
     def add_fault(self, fault: Fault) -> int:
         if fault not in self.faults:

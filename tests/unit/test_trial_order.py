@@ -51,9 +51,9 @@ class Stage:
 
     fails: dict[str, BaseException]
 
-    def __init__(self, placement: Any, ground: Any, listener: Any) -> None:
+    def __init__(self, placement: Any, connections: Any, listener: Any) -> None:
         self.placement = SimpleNamespace(load=Load())
-        self.ground = ground
+        self.connections = connections
         self.steps: list[str] = []
         self.phases: list[str] = []
         self.problems: list[tuple[str, str]] = []
@@ -177,8 +177,8 @@ def carry_out(
     fails: Mapping[str, BaseException] | None = None, *, in_control: Finding = DONE
 ) -> tuple[Stage, Any]:
     Stage.fails = dict(fails or {})
-    ground = SimpleNamespace(cluster=SimpleNamespace(require_faults_allowed=lambda: None))
-    ended = asyncio.run(trial.run_trial(plan(in_control), ground, None))  # type: ignore[arg-type]
+    connections = SimpleNamespace(cluster=SimpleNamespace(require_faults_allowed=lambda: None))
+    ended = asyncio.run(trial.run_trial(plan(in_control), connections, None))  # type: ignore[arg-type]
     return LAST[-1], ended
 
 
@@ -235,8 +235,8 @@ def test_fault_is_healed_when_measuring_fails() -> None:
             return broken("measure")
 
     Stage.fails = Fails()
-    ground = SimpleNamespace(cluster=SimpleNamespace(require_faults_allowed=lambda: None))
-    asyncio.run(trial.run_trial(plan(), ground, None))  # type: ignore[arg-type]
+    connections = SimpleNamespace(cluster=SimpleNamespace(require_faults_allowed=lambda: None))
+    asyncio.run(trial.run_trial(plan(), connections, None))  # type: ignore[arg-type]
     assert LAST[-1].phases == [*ALL[:6], "heal", "remove", "prove clean"]
 
 

@@ -134,7 +134,7 @@ async def bring_up(session: pytest.Session) -> Cluster:
     """Heal what the dead left, then the cluster, made if need be. Takes a second if it is there."""
     from harness.cluster import lifecycle
     from harness.cluster.attach import attach
-    from harness.runs.ground import default_cluster, heal_first
+    from harness.runs.connections import default_cluster, heal_first
 
     option = session.config.getoption
     await heal_first()

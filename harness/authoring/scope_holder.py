@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Held:
+class ScopeHolder:
     """Scopes that stay open until `close`, which leaves them newest first."""
 
     def __init__(self) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.authoring.held import Held
-from harness.authoring.story import tell
+from harness.authoring.failure_report import tell
+from harness.authoring.scope_holder import ScopeHolder
 from harness.errors import UsageError
 from harness.history.history import History
 from harness.history.writer import Writer
@@ -16,7 +16,7 @@ from harness.manifest.isolation import CLUSTER_SCOPED
 from harness.manifest.objects import Object
 from harness.manifest.yaml import load_all
 from harness.trial.observer import Observer
-from harness.trial.placement import Ground
+from harness.trial.placement import Connections
 from harness.undo import namespaces
 from harness.undo.ledger import Entry
 
@@ -33,17 +33,19 @@ class Namespace(str):
     kube: Kube
     history: History
 
-    def __new__(cls, name: str, ground: Ground, folder: Path, where: Sequence[Path]) -> Namespace:
+    def __new__(
+        cls, name: str, connections: Connections, folder: Path, where: Sequence[Path]
+    ) -> Namespace:
         """Not made yet: `open` does that."""
         made = super().__new__(cls, name)
-        made._ground, made._folder, made._where = ground, folder, where
-        made.kube, made.history, made._held = ground.kube, History(), Held()
+        made._connections, made._folder, made._where = connections, folder, where
+        made.kube, made.history, made._held = connections.kube, History(), ScopeHolder()
         return made
 
-    _ground: Ground
+    _connections: Connections
     _folder: Path
     _where: Sequence[Path]
-    _held: Held
+    _held: ScopeHolder
     _entry: Entry | None = None
     _writer: Writer | None = None
 
@@ -93,8 +95,8 @@ class Namespace(str):
         trial = self.rpartition("-")[2]
         self._entry = await namespaces.create(
             self.kube,
-            self._ground.ledger,
-            cluster=self._ground.cluster,
+            self._connections.ledger,
+            cluster=self._connections.cluster,
             name=str(self),
             trial=trial,
         )
@@ -115,7 +117,7 @@ class Namespace(str):
         finally:
             try:
                 if self._entry is not None:
-                    await self._entry.undo(self._ground.world)
+                    await self._entry.undo(self._connections.world)
             finally:
                 if self._writer is not None:
                     self._writer.close()

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 from harness.authoring.app import App
-from harness.authoring.held import Held
+from harness.authoring.author_namespace import Namespace
+from harness.authoring.failure_report import warnings
 from harness.authoring.injection import CONTROL, Injected, injecting, target_app
 from harness.authoring.placing import Request, place
-from harness.authoring.space import Namespace
-from harness.authoring.story import warnings
+from harness.authoring.scope_holder import ScopeHolder
 from harness.authoring.traffic import Traffic, loaded
 from harness.cluster.clusters import Cluster
 from harness.cluster.leases import cluster_lease
@@ -28,9 +28,9 @@ from harness.errors import HarnessError, UsageError
 from harness.faults.base import Fault
 from harness.images.supply import Supply
 from harness.kube.eventually import eventually as wait
-from harness.runs.ground import stand_on
+from harness.runs.connections import connect
 from harness.trial.equipment import equip
-from harness.trial.placement import Ground
+from harness.trial.placement import Connections
 from harness.units import Duration, seconds
 
 T = TypeVar("T")
@@ -54,27 +54,27 @@ class Settings:
     faithful: bool = False
 
 
-class Workbench:
+class AuthoringSession:
     """What one test works with; also the context that failing waits tell."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.apps: list[App] = []
         self.namespaces: list[Namespace] = []
-        self._held = Held()
-        self._ground: Ground | None = None
+        self._held = ScopeHolder()
+        self._connections: Connections | None = None
         self._opening = asyncio.Lock()
 
-    async def ground(self) -> Ground:
+    async def connections(self) -> Connections:
         """Lease first, then connections and a ledger; opened once."""
         async with self._opening:
-            if self._ground is None:
+            if self._connections is None:
                 cluster, test = self.settings.cluster, self.settings.test
                 await self._held.enter(
                     cluster_lease(cluster.folder, exclusive=self.settings.alone, purpose=test)
                 )
-                self._ground = await self._held.enter(stand_on(cluster))
-            return self._ground
+                self._connections = await self._held.enter(connect(cluster))
+            return self._connections
 
     async def deploy(
         self,
@@ -106,9 +106,9 @@ class Workbench:
                 f"{placement.subject.subject.name} must not share its cluster: {because}",
                 remedy="mark the test @pytest.mark.harness(exclusive=True)",
             )
-        ground = await self.ground()
-        await equip(ground, faults)
-        app = App(placement, ground)
+        connections = await self.connections()
+        await equip(connections, faults)
+        app = App(placement, connections)
         # Known before anything is changed, so that whatever it made is removed.
         self.apps.append(app)
         await app.up()
@@ -183,7 +183,7 @@ class Workbench:
         """See the fixture `namespace`."""
         name = f"test-{secrets.token_hex(3)}"
         made = Namespace(
-            name, await self.ground(), self.settings.folder / name, self.settings.folders
+            name, await self.connections(), self.settings.folder / name, self.settings.folders
         )
         self.namespaces.append(made)
         await made.open()

@@ -13,14 +13,14 @@ from harness.errors import HarnessError
 from harness.kube.client import Kube
 from harness.nodes.nodes import node_commands
 from harness.runs.options import Options
-from harness.trial.placement import Ground
+from harness.trial.placement import Connections
 from harness.undo.healing import HealReport, heal_dead
 from harness.undo.ledger import Ledger
 from harness.undo.reach import open_world
 
 
 @asynccontextmanager
-async def ground(options: Options, shape: str) -> AsyncIterator[Ground]:
+async def connected_cluster(options: Options, shape: str) -> AsyncIterator[Connections]:
     """Heal what the dead left, see to a cluster, and open what trials stand on."""
     await heal_first()
     if options.context is not None:
@@ -29,12 +29,12 @@ async def ground(options: Options, shape: str) -> AsyncIterator[Ground]:
         wanted = smallest([shape, options.shape] if options.shape else [shape])
         name = options.cluster or default_cluster(wanted)
         cluster = await lifecycle.up(name, wanted, or_larger=True)
-    async with stand_on(cluster) as stand:
-        yield stand
+    async with connect(cluster) as connections:
+        yield connections
 
 
 @asynccontextmanager
-async def stand_on(cluster: Cluster) -> AsyncIterator[Ground]:
+async def connect(cluster: Cluster) -> AsyncIterator[Connections]:
     """Connections to a cluster and a ledger of this process, for the length of the scope."""
     async with (
         Kube.connect(cluster.kubeconfig, cluster.context) as kube,
@@ -43,7 +43,7 @@ async def stand_on(cluster: Cluster) -> AsyncIterator[Ground]:
     ):
         world.adopt(cluster, kube=kube, nodes=nodes)
         with Ledger.open() as ledger:
-            yield Ground(cluster=cluster, kube=kube, nodes=nodes, ledger=ledger, world=world)
+            yield Connections(cluster=cluster, kube=kube, nodes=nodes, ledger=ledger, world=world)
 
 
 async def heal_first() -> HealReport:
