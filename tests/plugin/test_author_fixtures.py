@@ -161,7 +161,7 @@ def test_the_session_takes_the_smallest_shape_that_serves_all(inner: Any) -> Non
     inner.test_file(
         """
         import pytest
-        from harness.plugin.session import shape
+        from harness.plugin.settings import shape
 
         @pytest.mark.harness("ha")
         def test_needs_no_cluster(): pass
