@@ -112,7 +112,7 @@ def registered(family: str) -> dict[str, type[Declared]]:
     return {name: cls for (fam, name), cls in sorted(_REGISTRY.items()) if fam == family}
 
 
-def load(family: str, data: Json) -> Declared:
+def load_declared(family: str, data: Json) -> Declared:
     """The declaration that `to_json` stored; UsageError if its name is not registered."""
     rest = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "name"}
     cls = _REGISTRY.get((family, data["name"]))

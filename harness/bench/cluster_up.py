@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from harness.cluster import blueprint, clusters, kind, shapes
 from harness.cluster.apiserver import ApiServer
 from harness.cluster.clusters import NodeRecord
-from harness.cluster.lifecycle import down
+from harness.cluster.lifecycle import take_down
 from harness.cluster.readiness import until_ready
 from harness.cluster.shapes import Shape
 from harness.host import go_programs, processes
@@ -63,7 +63,7 @@ async def our_seconds(shape: Shape, engine: Engine) -> tuple[float, float]:
             timings.append(time.monotonic() - began)
         return timings[0], timings[1]
     finally:
-        await down(_OURS)
+        await take_down(_OURS)
 
 
 async def measure(shape: Shape, rounds: int) -> dict[str, object]:

@@ -30,7 +30,7 @@ from harness.history.arrivals import SECOND, Schedule
 from harness.history.outcomes import GeneratorHealth
 from harness.history.requests import COLUMNS, Requests
 from harness.load.generator import Generator
-from harness.load.plan import Plan, plan
+from harness.load.plan import LoadPlan, plan
 
 GOAL_RECORDING = 0.05
 GOAL_JUDGE_S = 2.0
@@ -65,7 +65,7 @@ class _Bench:
     seconds: float
     runs: int = 0
 
-    def plan(self, rate: float, *, record: bool = True) -> Plan:
+    def plan(self, rate: float, *, record: bool = True) -> LoadPlan:
         self.runs += 1
         made = plan(
             self.url,

@@ -39,7 +39,7 @@ async def attach(
         version = (await kube.raw("/version")).json()
     uid = namespace["metadata"]["uid"]
     for name in clusters.recorded():
-        record = clusters.load(name)
+        record = clusters.load_record(name)
         if record is not None and record.uid == uid:
             return record.cluster(engine)
     runtime = nodes[0]["status"]["nodeInfo"]["containerRuntimeVersion"] if nodes else ""

@@ -102,7 +102,7 @@ class VersionsRecord(BaseModel):
     node_image: str
 
 
-class Record(BaseModel):
+class ClusterRecord(BaseModel):
     """`state.json`. Written before the first container is made, so that nothing is ever unknown."""
 
     format: Literal[1] = 1
@@ -177,13 +177,13 @@ def valid_name(name: str) -> str:
     return name
 
 
-def load(name: str) -> Record | None:
+def load_record(name: str) -> ClusterRecord | None:
     """The record of that cluster, None when there is none; raises `ClusterError` if unreadable."""
     file = folder(name) / "state.json"
     if not file.exists():
         return None
     try:
-        return Record.model_validate_json(file.read_text())
+        return ClusterRecord.model_validate_json(file.read_text())
     except ValidationError as error:
         raise ClusterError(
             f"{file} is not a cluster's record: {error}",

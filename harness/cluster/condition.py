@@ -13,7 +13,7 @@ from typing import Literal
 
 from harness.cluster import clusters, kind
 from harness.cluster.apiserver import ApiServer, is_ready
-from harness.cluster.clusters import Cluster, Record
+from harness.cluster.clusters import Cluster, ClusterRecord
 from harness.cluster.kind import Container
 from harness.cluster.leases import Holder, being_changed, holders
 from harness.errors import ClusterError
@@ -41,7 +41,7 @@ class Condition:
     name: str
     state: State
     reason: str = ""
-    record: Record | None = None
+    record: ClusterRecord | None = None
     holders: tuple[Holder, ...] = ()
     engine: Engine | None = field(default=None, repr=False)
 
@@ -54,7 +54,7 @@ class Condition:
 
 
 def judge(
-    record: Record | None,
+    record: ClusterRecord | None,
     *,
     engine_runs: bool,
     changing: bool,
@@ -117,7 +117,7 @@ async def observe(
 
     `ours_to_change`: the caller itself holds the lifecycle lock.
     """
-    record = clusters.load(name)
+    record = clusters.load_record(name)
     all_containers = await kind.containers(engine) if engine else []
     return await _observe(name, record, engine, all_containers, ours_to_change=ours_to_change)
 
@@ -127,7 +127,9 @@ async def observe_all(engine: Engine | None) -> list[Condition]:
     all_containers = await kind.containers(engine) if engine else []
     names = {*clusters.recorded(), *(container.cluster for container in all_containers)}
     found = [
-        await _observe(name, clusters.load(name), engine, all_containers, ours_to_change=False)
+        await _observe(
+            name, clusters.load_record(name), engine, all_containers, ours_to_change=False
+        )
         for name in sorted(names)
     ]
     return [condition for condition in found if condition is not None]
@@ -135,7 +137,7 @@ async def observe_all(engine: Engine | None) -> list[Condition]:
 
 async def _observe(
     name: str,
-    record: Record | None,
+    record: ClusterRecord | None,
     engine: Engine | None,
     all_containers: Sequence[Container],
     *,

@@ -18,9 +18,9 @@ from harness.cluster.apiserver import ApiServer
 from harness.cluster.clusters import (
     DEFAULT_NAME,
     Cluster,
+    ClusterRecord,
     EntryPortRecord,
     NodeRecord,
-    Record,
     VersionsRecord,
 )
 from harness.cluster.condition import Condition
@@ -47,7 +47,7 @@ class _Parts:
     image: str
 
 
-async def up(
+async def bring_up(
     name: str = DEFAULT_NAME,
     shape: str | None = None,
     *,
@@ -118,7 +118,7 @@ def _why_anew(seen: Condition, *, rebuild: bool) -> str:
     return f"{seen.state} ({seen.reason})"
 
 
-async def down(name: str = DEFAULT_NAME, *, force: bool = False) -> bool:
+async def take_down(name: str = DEFAULT_NAME, *, force: bool = False) -> bool:
     """Delete the cluster and everything kept of it; False if there is none.
 
     Raises `ClusterError` while somebody uses it, unless `force`; `UsageError` if it is not ours.
@@ -126,7 +126,7 @@ async def down(name: str = DEFAULT_NAME, *, force: bool = False) -> bool:
     folder = clusters.folder(clusters.valid_name(name))
     async with lifecycle_lock(folder):
         engine = await asyncio.to_thread(find_engine)
-        if engine is None and clusters.load(name) is not None:
+        if engine is None and clusters.load_record(name) is not None:
             # Its nodes are still stored in the stopped engine: only a running one can remove them.
             engine = await asyncio.to_thread(ensure_engine)
         seen = await condition.observe(name, engine, ours_to_change=True)
@@ -152,7 +152,7 @@ async def down(name: str = DEFAULT_NAME, *, force: bool = False) -> bool:
 
 async def merge_kubeconfig(cluster: Cluster, into: Path) -> None:
     """Write the cluster into a kubeconfig of the user's; `down` takes it out again."""
-    record = clusters.load(cluster.name)
+    record = clusters.load_record(cluster.name)
     if record is None or cluster.engine is None:
         raise ClusterError(
             f"{cluster.context} is not a running cluster of the harness",
@@ -195,9 +195,9 @@ async def _parts(shape: Shape, engine: Engine) -> _Parts:
 
 async def _create(name: str, shape: Shape, parts: _Parts, lock: FileLock) -> Cluster:
     folder = clusters.folder(name)
-    await _remove(name, clusters.load(name), parts.engine, parts.kind)
+    await _remove(name, clusters.load_record(name), parts.engine, parts.kind)
     plan = blueprint.draw(name, shape)
-    record = Record(
+    record = ClusterRecord(
         name=name,
         shape=shape.name,
         phase="creating",
@@ -227,7 +227,7 @@ async def _create(name: str, shape: Shape, parts: _Parts, lock: FileLock) -> Clu
         raise
 
 
-async def _finish(record: Record, parts: _Parts) -> Cluster:
+async def _finish(record: ClusterRecord, parts: _Parts) -> Cluster:
     server = ApiServer(record.kubeconfig)
     nodes = await until_ready(server, record.nodes, parts.engine)
     info = nodes[record.nodes[0].name]["status"]["nodeInfo"]
@@ -243,12 +243,12 @@ async def _finish(record: Record, parts: _Parts) -> Cluster:
     return record.cluster(parts.engine)
 
 
-async def _undo(record: Record, parts: _Parts) -> None:
+async def _undo(record: ClusterRecord, parts: _Parts) -> None:
     await _remove(record.name, record, parts.engine, parts.kind)
     (record.folder / "state.json").unlink(missing_ok=True)
 
 
-async def _remove(name: str, record: Record | None, engine: Engine, program: Path) -> None:
+async def _remove(name: str, record: ClusterRecord | None, engine: Engine, program: Path) -> None:
     kubeconfigs = [clusters.folder(name) / "kubeconfig", *(record.merged_into if record else [])]
     for kubeconfig in kubeconfigs:
         await kind.delete(program, engine, name=name, kubeconfig=kubeconfig)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from harness.cluster.clusters import Record
+from harness.cluster.clusters import ClusterRecord
 from harness.host.engine import Engine
 
 NODE_FOLDER = "/var/lib/harness-volumes"
@@ -21,7 +21,7 @@ def folder(cluster_folder: Path) -> Path:
     return cluster_folder / "volumes"
 
 
-def remove(record: Record, engine: Engine) -> None:
+def remove(record: ClusterRecord, engine: Engine) -> None:
     """Take it away with everything in it, when no node mounts it any more."""
     where = folder(record.folder)
     try:

@@ -18,8 +18,8 @@ from harness.cluster.blueprint import free_ports
 from harness.cluster.condition import observe_all
 from harness.cluster.shapes import ENTRY_PORTS
 from harness.commands import host_checks as judge
-from harness.commands.host_checks import FaultRow, Finding, Surroundings
-from harness.commands.running import out, run
+from harness.commands.host_checks import FaultRow, HostCheck, Surroundings
+from harness.commands.running import out, until_done
 from harness.declare import registered
 from harness.faults.base import Fault
 from harness.host.commands import output
@@ -45,7 +45,7 @@ def doctor(
     by doing it in a throwaway network namespace), and for each fault whether this host supports
     it. Installs and changes nothing. Exit code 0 if everything needed is there, 3 otherwise.
     """
-    host, around = run(_collect())
+    host, around = until_done(_collect())
     rows = judge.findings(host, around)
     known = {name: kind for name, kind in registered("fault").items() if issubclass(kind, Fault)}
     fault_rows = judge.fault_rows(host, known)
@@ -79,7 +79,7 @@ async def _collect() -> tuple[HostFacts, Surroundings]:
     return host, around
 
 
-def _findings(rows: list[Finding]) -> Table:
+def _findings(rows: list[HostCheck]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("")
     table.add_column("what", no_wrap=True)

@@ -9,8 +9,8 @@ import typer
 
 from harness.cluster import clusters
 from harness.cluster.clusters import DEFAULT_NAME
-from harness.cluster.lifecycle import down as take_down
-from harness.commands.running import out, run
+from harness.cluster.lifecycle import take_down
+from harness.commands.running import out, until_done
 from harness.commands.up import CLUSTER_HELP
 from harness.host.engine import stop_engine
 
@@ -36,7 +36,7 @@ def down(
       harness down -c second
       harness down --all --engine
     """
-    run(_down(clusters.recorded() if every else [cluster], force=force, engine=engine))
+    until_done(_down(clusters.recorded() if every else [cluster], force=force, engine=engine))
 
 
 async def _down(names: list[str], *, force: bool, engine: bool) -> None:

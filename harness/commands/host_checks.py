@@ -30,7 +30,7 @@ _MEMORY_WANTED = 4 * _GB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class HostCheck:
     """One row: what was looked at, what was found, and the remedy if it is not ok.
 
     `fail` means that the harness cannot work here; `warn` that a part of it cannot, or is slow.
@@ -62,7 +62,7 @@ class Surroundings:
     clusters: Mapping[str, str]
 
 
-def findings(host: HostFacts, around: Surroundings) -> list[Finding]:
+def findings(host: HostFacts, around: Surroundings) -> list[HostCheck]:
     """Everything but the faults, most needed first."""
     return [
         _engine(host),
@@ -89,30 +89,30 @@ def fault_rows(host: HostFacts, faults: Mapping[str, type[Fault]]) -> list[Fault
     return rows
 
 
-def all_needed_is_there(rows: Sequence[Finding]) -> bool:
+def all_needed_is_there(rows: Sequence[HostCheck]) -> bool:
     """False if anything without which nothing works is missing."""
     return all(row.level != "fail" for row in rows)
 
 
-def _engine(host: HostFacts) -> Finding:
+def _engine(host: HostFacts) -> HostCheck:
     if host.engine is not None:
-        return Finding(subject="container engine", level="ok", found=host.engine)
+        return HostCheck(subject="container engine", level="ok", found=host.engine)
     if host.root and shutil.which("apt-get"):
-        return Finding(
+        return HostCheck(
             subject="container engine",
             level="warn",
             found="none answers; `harness setup` installs a private one",
             remedy="nothing to do: `harness setup`, `harness up` and `make demo` set it up",
         )
-    return Finding(
+    return HostCheck(
         subject="container engine", level="fail", found="none answers", remedy=INSTALL_REMEDY
     )
 
 
-def _cgroups(host: HostFacts) -> Finding:
+def _cgroups(host: HostFacts) -> HostCheck:
     if host.cgroup_version == 2:
-        return Finding(subject="cgroup version", level="ok", found="2")
-    return Finding(
+        return HostCheck(subject="cgroup version", level="ok", found="2")
+    return HostCheck(
         subject="cgroup version",
         level="warn",
         found="1: memory verdicts are of cgroup v1 and say so; kind's default node image needs v2",
@@ -120,40 +120,40 @@ def _cgroups(host: HostFacts) -> Finding:
     )
 
 
-def _node_image(host: HostFacts) -> Finding:
+def _node_image(host: HostFacts) -> HostCheck:
     choice = host.node_image
     if choice is None:
-        return Finding(
+        return HostCheck(
             subject="node image",
             level="warn",
             found="chosen once an engine runs",
             remedy="see above",
         )
     there = "present" if choice.present else "not made yet, `harness setup` makes it"
-    return Finding(
+    return HostCheck(
         subject="node image",
         level="ok",
         found=f"{choice.image} over {choice.base} ({choice.origin}: {choice.reason}), {there}",
     )
 
 
-def _registries(host: HostFacts) -> Finding:
+def _registries(host: HostFacts) -> HostCheck:
     if host.registry_answers is None:
-        return Finding(subject="registries", level="ok", found="not asked: no engine answers yet")
+        return HostCheck(subject="registries", level="ok", found="not asked: no engine answers yet")
     if host.registry_answers:
-        return Finding(subject="registries", level="ok", found="reached: images can be pulled")
-    return Finding(
+        return HostCheck(subject="registries", level="ok", found="reached: images can be pulled")
+    return HostCheck(
         subject="registries",
         level="ok",
         found="none reached: the node image and everything in it are built here",
     )
 
 
-def _memory(host: HostFacts) -> Finding:
+def _memory(host: HostFacts) -> HostCheck:
     free, total = host.memory_free_bytes, host.memory_bytes
     found = f"{free / _GB:.1f} GB free of {total / _GB:.1f} GB"
     if free < _MEMORY_NEEDED:
-        return Finding(
+        return HostCheck(
             subject="memory",
             level="fail",
             found=found,
@@ -161,30 +161,30 @@ def _memory(host: HostFacts) -> Finding:
         )
     largest = max(shape.minimum_memory for shape in SHAPES.values())
     if free < max(largest, _MEMORY_WANTED):
-        return Finding(
+        return HostCheck(
             subject="memory",
             level="warn",
             found=f"{found}: enough for shape single only",
             remedy=f"shapes workers and ha with load want {_MEMORY_WANTED / _GB:.0f} GB",
         )
-    return Finding(subject="memory", level="ok", found=found)
+    return HostCheck(subject="memory", level="ok", found=found)
 
 
-def _disk(host: HostFacts) -> Finding:
+def _disk(host: HostFacts) -> HostCheck:
     free = host.disk_free_bytes
     found = f"{free / _GB:.1f} GB free for the state folder"
     remedy = "free some, or set HARNESS_HOME to a folder on a larger disk"
     if free < _DISK_NEEDED:
-        return Finding(subject="disk", level="fail", found=found, remedy=remedy)
+        return HostCheck(subject="disk", level="fail", found=found, remedy=remedy)
     if free < _DISK_WANTED:
-        return Finding(subject="disk", level="warn", found=found, remedy=remedy)
-    return Finding(subject="disk", level="ok", found=found)
+        return HostCheck(subject="disk", level="warn", found=found, remedy=remedy)
+    return HostCheck(subject="disk", level="ok", found=found)
 
 
-def _processors(host: HostFacts) -> Finding:
+def _processors(host: HostFacts) -> HostCheck:
     if host.cpus >= 2:
-        return Finding(subject="processors", level="ok", found=str(host.cpus))
-    return Finding(
+        return HostCheck(subject="processors", level="ok", found=str(host.cpus))
+    return HostCheck(
         subject="processors",
         level="warn",
         found=str(host.cpus),
@@ -192,11 +192,11 @@ def _processors(host: HostFacts) -> Finding:
     )
 
 
-def _ports(around: Surroundings) -> Finding:
+def _ports(around: Surroundings) -> HostCheck:
     found = f"{around.free_ports} of {around.ports_wanted} ports wanted on 127.0.0.1 can be had"
     if around.free_ports >= around.ports_wanted:
-        return Finding(subject="ports", level="ok", found=found)
-    return Finding(
+        return HostCheck(subject="ports", level="ok", found=found)
+    return HostCheck(
         subject="ports",
         level="fail",
         found=found,
@@ -204,30 +204,30 @@ def _ports(around: Surroundings) -> Finding:
     )
 
 
-def _python(around: Surroundings) -> Finding:
-    return Finding(
+def _python(around: Surroundings) -> HostCheck:
+    return HostCheck(
         subject="Python",
         level="ok",
         found=f"{'.'.join(map(str, around.python))} at {sys.executable}",
     )
 
 
-def _go(host: HostFacts, around: Surroundings) -> Finding:
+def _go(host: HostFacts, around: Surroundings) -> HostCheck:
     if around.go:
-        return Finding(subject="Go", level="ok", found=around.go)
-    return Finding(
+        return HostCheck(subject="Go", level="ok", found=around.go)
+    return HostCheck(
         subject="Go", level="ok", found="none: `harness setup` brings the one that builds need"
     )
 
 
-def _features(host: HostFacts) -> list[Finding]:
+def _features(host: HostFacts) -> list[HostCheck]:
     rows = []
     for name, purpose in FEATURES.items():
         if name in host.features:
-            rows.append(Finding(subject=f"kernel: {name}", level="ok", found=purpose))
+            rows.append(HostCheck(subject=f"kernel: {name}", level="ok", found=purpose))
         elif name in host.unknown:
             rows.append(
-                Finding(
+                HostCheck(
                     subject=f"kernel: {name}",
                     level="warn",
                     found=f"not known ({host.why_not(name)}): {purpose}",
@@ -236,7 +236,7 @@ def _features(host: HostFacts) -> list[Finding]:
             )
         else:
             rows.append(
-                Finding(
+                HostCheck(
                     subject=f"kernel: {name}",
                     level="warn",
                     found=f"missing ({host.why_not(name)}): {purpose}",
@@ -246,12 +246,12 @@ def _features(host: HostFacts) -> list[Finding]:
     return rows
 
 
-def _clusters(around: Surroundings) -> list[Finding]:
+def _clusters(around: Surroundings) -> list[HostCheck]:
     rows = []
     for name, state in around.clusters.items():
         well = state in ("running", "creating", "foreign")
         rows.append(
-            Finding(
+            HostCheck(
                 subject=f"cluster {name}",
                 level="ok" if well else "warn",
                 found=state,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.running import err, out, run
+from harness.commands.running import err, out, until_done
 from harness.errors import ManifestError, UsageError
 from harness.images.reading import has_kustomization, read
 from harness.images.supply import KUBERNETES_VERSION
@@ -50,7 +50,7 @@ def init(
     if target.exists() and not (force or show):
         raise UsageError(f"{target} is there already", remedy="edit it, or replace it with --force")
     found = manifests or find_manifests(directory)
-    objects = run(read([directory / each for each in found])).objects
+    objects = until_done(read([directory / each for each in found])).objects
     builds = dict(find_builds(directory, list(images(objects))))
     text = propose(
         objects,

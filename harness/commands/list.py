@@ -9,8 +9,7 @@ import typer
 from rich.table import Table
 
 from harness.commands.run import SUBJECT_HELP
-from harness.commands.running import out
-from harness.commands.running import run as until_done
+from harness.commands.running import out, until_done
 from harness.images.reading import as_given
 from harness.manifest.subject_file import SubjectFile, load_subject
 from harness.runs import catalog

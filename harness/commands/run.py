@@ -9,15 +9,14 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.running import err, out
-from harness.commands.running import run as until_done
+from harness.commands.running import err, out, until_done
 from harness.commands.up import ShapeName
 from harness.report.console import LiveTrials, print_summary
 from harness.report.rounds import print_rounds
 from harness.report.write import write_reports
 from harness.runs.folder import new_folder
 from harness.runs.options import Options
-from harness.runs.run import run as carry_out
+from harness.runs.run import carry_out
 
 SUBJECT_HELP = "Folder of your own application with its harness.toml; else the sample subjects."
 

@@ -28,7 +28,7 @@ class Interrupted(BaseException):
         self.exit_code = 128 + number
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def until_done(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's coroutine; a first SIGINT or SIGTERM cancels it, later ones change nothing.
 
     Raises `Interrupted` after cancellation, and whatever the coroutine raises.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from harness.commands.running import out, run
-from harness.images.setup import setup as set_everything_up
+from harness.commands.running import out, until_done
+from harness.images.setup import set_up
 
 
 def setup() -> None:
@@ -15,5 +15,5 @@ def setup() -> None:
     registry and the sample images; each step says what it does and how long it took. A second
     time it finds everything in its caches. `harness up` does by itself what it needs of this.
     """
-    ready = run(asyncio.to_thread(set_everything_up))
+    ready = until_done(asyncio.to_thread(set_up))
     out.print(f"ready: node image {ready.node_image}, {len(ready.images)} sample image(s)")

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from harness.cluster.condition import Condition, observe_all
-from harness.commands.running import out, run
+from harness.commands.running import out, until_done
 from harness.host.engine import find_engine
 
 _STYLES = {"running": "green", "creating": "yellow", "foreign": "dim"}
@@ -24,7 +24,7 @@ def status(
     Starts and changes nothing. `foreign` are kind clusters that the harness did not make and will
     not touch.
     """
-    found = run(_observe())
+    found = until_done(_observe())
     if as_json:
         typer.echo(json.dumps([_plain(condition) for condition in found], indent=2))
         return

@@ -10,9 +10,8 @@ import typer
 
 from harness.cluster import shapes
 from harness.cluster.clusters import DEFAULT_NAME, Cluster, default_kubeconfig
-from harness.cluster.lifecycle import merge_kubeconfig
-from harness.cluster.lifecycle import up as bring_up
-from harness.commands.running import out, run
+from harness.cluster.lifecycle import bring_up, merge_kubeconfig
+from harness.commands.running import out, until_done
 from harness.undo.healing import heal_dead
 from harness.undo.reach import open_world
 
@@ -54,7 +53,7 @@ def up(
       harness up --shape workers            three workers beside the control plane
       harness up -c second --shape ha       another cluster beside it
     """
-    run(_up(cluster, shape.value if shape else None, rebuild=rebuild, merge=merge))
+    until_done(_up(cluster, shape.value if shape else None, rebuild=rebuild, merge=merge))
 
 
 async def _up(name: str, shape: str | None, *, rebuild: bool, merge: bool) -> None:

@@ -42,7 +42,7 @@ class Ready:
     images: Mapping[str, str]
 
 
-def setup() -> Ready:
+def set_up() -> Ready:
     """Do all set-up with a line per step; seconds when it has been done before.
 
     Raises `HarnessError` (mostly `HostError`) that says what to do about it.
@@ -125,7 +125,7 @@ def main(words: list[str]) -> int:
             reporter().say(f"unknown words: {words}; give --clean or nothing")
             return 2
         else:
-            setup()
+            set_up()
     except HarnessError as error:
         reporter().say(str(error))
         return error.exit_code

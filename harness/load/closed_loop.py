@@ -24,7 +24,7 @@ from locust.util.load_locustfile import load_locustfile
 
 from harness.history import outcomes
 from harness.load.open_loop import outcome_of
-from harness.load.plan import LOOPBACK, Plan
+from harness.load.plan import LOOPBACK, LoadPlan
 from harness.load.recorder import Recorder
 
 
@@ -35,7 +35,7 @@ class LocustfileError(Exception):
 class ClosedLoop:
     """Runs the users of `plan.locustfile` (`plan.rate` of them, or as its own shape class says)."""
 
-    def __init__(self, plan: Plan, recorder: Recorder) -> None:
+    def __init__(self, plan: LoadPlan, recorder: Recorder) -> None:
         self.plan = plan
         self.recorder = recorder
         self.finished: gevent.event.AsyncResult[str] = gevent.event.AsyncResult()

@@ -23,7 +23,7 @@ from harness.errors import LoadError
 from harness.history.outcomes import GeneratorHealth, Percentiles
 from harness.history.requests import Requests, RequestsTail
 from harness.host.progress import tail
-from harness.load.plan import ERROR_PREFIX, EXIT_RECORDING, EndpointLike, Plan, plan
+from harness.load.plan import ERROR_PREFIX, EXIT_RECORDING, EndpointLike, LoadPlan, plan
 
 # Locust is imported before the harness, as it asks for: it patches what others import.
 _CHILD = "import locust; from harness.load.runner import main; main()"
@@ -67,7 +67,7 @@ class Generator:
     """
 
     def __init__(
-        self, process: asyncio.subprocess.Process, plan: Plan, log: Path, started: int
+        self, process: asyncio.subprocess.Process, plan: LoadPlan, log: Path, started: int
     ) -> None:
         self.plan = plan
         self.requests_path = plan.requests
@@ -107,7 +107,7 @@ class Generator:
 
     @classmethod
     @asynccontextmanager
-    async def run(cls, plan: Plan) -> AsyncIterator[Self]:
+    async def run(cls, plan: LoadPlan) -> AsyncIterator[Self]:
         """`start` for a plan that was made before."""
         if plan.requests.is_file() and plan.requests.stat().st_size:
             raise LoadError(

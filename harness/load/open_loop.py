@@ -22,7 +22,7 @@ from locust.exception import CatchResponseError, StopUser
 
 from harness.history import outcomes
 from harness.history.arrivals import SECOND, Due, Schedule
-from harness.load.plan import Plan
+from harness.load.plan import LoadPlan
 from harness.load.recorder import Recorder
 
 _BLOCK = 512
@@ -46,7 +46,7 @@ class OpenLoop:
     `stopped` is the moment (monotonic ns) after which no arrival is due, None while there are some.
     """
 
-    def __init__(self, plan: Plan, recorder: Recorder) -> None:
+    def __init__(self, plan: LoadPlan, recorder: Recorder) -> None:
         self.plan = plan
         self.recorder = recorder
         self.finished: gevent.event.AsyncResult[str] = gevent.event.AsyncResult()

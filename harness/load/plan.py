@@ -85,7 +85,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class LoadPlan:
     """Everything that the child process needs; times in seconds, `rate` in requests per second.
 
     With a `locustfile` the arrivals are its own: `rate` is then the number of users.
@@ -118,7 +118,7 @@ class Plan:
         return json.dumps(data).encode() + b"\n"
 
     @classmethod
-    def decode(cls, line: bytes) -> Plan:
+    def decode(cls, line: bytes) -> LoadPlan:
         """The plan that `encode` wrote."""
         data = json.loads(line)
         data["endpoints"] = tuple(Endpoint(**e) for e in data["endpoints"])
@@ -134,7 +134,7 @@ def plan(
     seed: int,
     endpoints: Mapping[str, EndpointLike] | None = None,
     duration_s: float | None = None,
-) -> Plan:
+) -> LoadPlan:
     """Resolve a declaration against the entry's URL.
 
     `endpoints` are the subject's own by "METHOD /path": sent where `load` names none, and where it
@@ -152,7 +152,7 @@ def plan(
         raise UsageError(
             f"the load's timeout is {load.timeout!r}", remedy='give a time above 0, such as "10s"'
         )
-    return Plan(
+    return LoadPlan(
         host=url.hostname or "",
         port=url.port or 80,
         endpoints=_chosen(load.endpoints, endpoints or {}),

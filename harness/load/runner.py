@@ -30,7 +30,7 @@ from harness.load.plan import (
     EXIT_ERROR,
     EXIT_PARENT_GONE,
     EXIT_RECORDING,
-    Plan,
+    LoadPlan,
 )
 from harness.load.recorder import Recorder, RecordingError
 
@@ -62,7 +62,7 @@ def main() -> None:
     # in which things end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    plan = Plan.decode(_first_line())
+    plan = LoadPlan.decode(_first_line())
     priority = _rise_above_the_cluster(plan)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -78,7 +78,7 @@ def main() -> None:
     os._exit(code)
 
 
-def _run(plan: Plan, priority: str) -> int:
+def _run(plan: LoadPlan, priority: str) -> int:
     recorder = Recorder(plan.requests, flush_s=plan.flush_s, record=plan.record)
     loop: _Loop = ClosedLoop(plan, recorder) if plan.locustfile else OpenLoop(plan, recorder)
     # What was imported lives until the end: a collector that walks it again and again would hold
@@ -110,7 +110,7 @@ def _pass_on(finished: gevent.event.AsyncResult[str], dead: gevent.Greenlet[...,
     finished.set_exception(dead.exception)
 
 
-def _header(plan: Plan, started: int, priority: str) -> dict[str, Any]:
+def _header(plan: LoadPlan, started: int, priority: str) -> dict[str, Any]:
     closed = plan.locustfile is not None
     return {
         "started": started,
@@ -159,7 +159,7 @@ def _watch_parent(parent: int, finished: gevent.event.AsyncResult[str]) -> None:
     finished.set("parent gone")
 
 
-def _rise_above_the_cluster(plan: Plan) -> str:
+def _rise_above_the_cluster(plan: LoadPlan) -> str:
     """Go first where we may; gives the priority that holds, for the recording.
 
     The nodes run on the same few cores and a fault may keep them all busy: a generator that waits

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError, Inconclusive
-from harness.plugin import settings as sessions
+from harness.plugin import settings
 
 if TYPE_CHECKING:
     from harness.runs.catalog import Found
@@ -29,7 +29,7 @@ class ScenarioFile(pytest.File):
 
         try:
             found = catalog.load_scenario(self.path.parent)
-            own = sessions.subject(self.config)
+            own = settings.subject(self.config)
             if own is not None:
                 subject, objects = own
                 if catalog.applicable(found, subject, objects) is not None:
@@ -72,17 +72,17 @@ class ScenarioItem(pytest.Item):
         options = Options(
             subject=Path(subject) if subject else None,
             faithful=option("--harness-faithful"),
-            seed=sessions.seed(self.config),
-            shape=sessions.shape(self.session),
+            seed=settings.seed(self.config),
+            shape=settings.shape(self.session),
             cluster=option("--harness-cluster"),
             context=option("--harness-context"),
-            folder=sessions.run_folder(self.config),
+            folder=settings.run_folder(self.config),
             command=["pytest", *map(str, self.config.invocation_params.args)],
         )
         self.end = end = self.ihook.pytest_harness_trial(
             item=self, found=self.found, variant=self.variant, options=options
         )
-        self.stash[sessions.STORY] = self._story
+        self.stash[settings.STORY] = self._story
         result = end.result
         self.user_properties += [
             ("verdict", result.verdict),

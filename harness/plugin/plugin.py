@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.plugin import hooks
-from harness.plugin import settings as sessions
+from harness.plugin import hooks, settings
 from harness.plugin.items import ScenarioFile, ScenarioItem
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--harness-shape",
-        choices=sessions.SHAPES,
+        choices=settings.SHAPES,
         help="shape of the cluster (default: the smallest that serves all collected tests)",
     )
     group.addoption(
@@ -150,7 +149,7 @@ def pytest_pycollect_makeitem() -> Generator[None, Any, Any]:
         if (
             isinstance(item, pytest.Function)
             and inspect.iscoroutinefunction(item.function)
-            and sessions.ASYNC & set(item.fixturenames)
+            and settings.ASYNC & set(item.fixturenames)
             and item.get_closest_marker("anyio") is None
         ):
             item.add_marker("asyncio")
@@ -161,13 +160,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Refuse marks that cannot be meant, while nothing has started."""
     given = config.getoption("--harness-shape")
     for item in items:
-        asked = sessions.shape_of(item)
-        if given and sessions.SHAPES.index(asked) > sessions.SHAPES.index(given):
+        asked = settings.shape_of(item)
+        if given and settings.SHAPES.index(asked) > settings.SHAPES.index(given):
             _refuse(
                 f"{item.nodeid} needs a cluster of shape {asked}, and --harness-shape is {given}",
                 f"give --harness-shape {asked}, or leave the test out with -k or -m",
             )
-        if sessions.ASYNC & set(getattr(item, "fixturenames", ())):
+        if settings.ASYNC & set(getattr(item, "fixturenames", ())):
             _check_loop(config, item)
 
 
@@ -190,7 +189,7 @@ def pytest_harness_trial(
     """The trial itself; Ctrl-C and SIGTERM heal before they end the session."""
     from harness.runs.run import run_variant
 
-    with sessions.sigterm_as_interrupt():
+    with settings.sigterm_as_interrupt():
         return asyncio.run(run_variant(found, variant, options))
 
 
@@ -202,7 +201,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A section of its own for everything that the harness saw of a failing test."""
-    if call.excinfo is not None and (story := item.stash.get(sessions.STORY, None)) is not None:
+    if call.excinfo is not None and (story := item.stash.get(settings.STORY, None)) is not None:
         text = story()
         if text:
             item.add_report_section(call.when, "resilience harness", text)
@@ -216,7 +215,7 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """xdist: tell each worker what the controller decided."""
-    sessions.tell_worker(node.config, node.workerinput)
+    settings.tell_worker(node.config, node.workerinput)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -245,11 +244,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Seed, histories and report, if anything was run."""
-    folder = sessions.decided_folder(config)
+    folder = settings.decided_folder(config)
     if folder is None or not folder.is_dir():
         return
     terminalreporter.section("resilience harness")
-    terminalreporter.line(f"seed: {sessions.seed(config)} (--harness-seed repeats it)")
+    terminalreporter.line(f"seed: {settings.seed(config)} (--harness-seed repeats it)")
     terminalreporter.line(f"histories: {folder}")
     if (folder / "report.html").is_file():
         terminalreporter.line(f"report: {folder / 'report.html'}")
@@ -257,5 +256,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def _trials(config: pytest.Config) -> Path | None:
     """The run's folder if any trial ended in it."""
-    folder = sessions.decided_folder(config)
+    folder = settings.decided_folder(config)
     return folder if folder is not None and any(folder.glob("*/trial.json")) else None

@@ -142,7 +142,7 @@ async def bring_up(session: pytest.Session) -> Cluster:
         return await attach(option("--harness-context"))
     wanted = shape(session)
     name = option("--harness-cluster") or default_cluster(wanted)
-    return await lifecycle.up(name, wanted, or_larger=True)
+    return await lifecycle.bring_up(name, wanted, or_larger=True)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import harness.faults
-from harness.declare import Fault, load, registered
+from harness.declare import Fault, load_declared, registered
 from harness.history.facts import Json
 from harness.report.model import Judged, Run, Trial
 
@@ -22,7 +22,7 @@ REGISTERING = (harness.faults,)
 def describe_fault(declared: Json) -> str:
     """A fault in one line: its own words if its kind is known here, else its stored fields."""
     if declared.get("name") in registered("fault"):
-        fault = load("fault", declared)
+        fault = load_declared("fault", declared)
         if isinstance(fault, Fault):
             return fault.describe()
     rest = {k: v for k, v in declared.items() if k not in ("name", "target")}

@@ -25,16 +25,16 @@ from harness.report.compare import compare
 from harness.report.describe import describe_fault, headline, why_exit
 from harness.report.model import (
     Cause,
-    Exposure,
-    Fault,
-    Finding,
     Judged,
-    NotApplicable,
     Phase,
     Report,
+    ReportedExposure,
+    ReportedFault,
+    ReportedFinding,
+    ReportedNotApplicable,
+    ReportedTraffic,
     Run,
     Shown,
-    Traffic,
     Trial,
 )
 
@@ -68,7 +68,7 @@ class Source:
     trials: tuple[TrialSource, ...]
 
 
-def read_run(folder: Path) -> Source:
+def load_run(folder: Path) -> Source:
     """The run in `folder` (or the one trial, if it is a trial's folder). Raises HistoryError."""
     if not folder.is_dir():
         raise HistoryError(
@@ -94,7 +94,7 @@ def read_run(folder: Path) -> Source:
             trials=reports,
             comparisons=compare([applied(t) for t in trials]),
             not_applicable=[
-                NotApplicable(slug=n["slug"], title=n["title"], why=n["why"])
+                ReportedNotApplicable(slug=n["slug"], title=n["title"], why=n["why"])
                 for n in facts.get("not_applicable", [])
             ],
             residue=[str(r) for r in facts.get("residue", [])],
@@ -139,7 +139,7 @@ def read_trial(folder: Path) -> TrialSource:
         load=scenario.get("load") or {},
         phases=_phases(history, zero),
         faults=_faults(scenario, verdict),
-        exposure=Exposure(**verdict["exposure"]) if verdict.get("exposure") else None,
+        exposure=ReportedExposure(**verdict["exposure"]) if verdict.get("exposure") else None,
         control=_findings(verdict.get("control", []), zero),
         objectives=_findings(verdict.get("objectives", []), zero),
         shows=[
@@ -236,10 +236,10 @@ def _notes(facts: Json, history: History) -> list[str]:
     return list(dict.fromkeys(map(str, said)))
 
 
-def _faults(scenario: Json, verdict: Json) -> list[Fault]:
+def _faults(scenario: Json, verdict: Json) -> list[ReportedFault]:
     felt = {f["fault"]: f for f in verdict.get("felt", [])}
     return [
-        Fault(
+        ReportedFault(
             what=describe_fault(declared),
             asked=felt.get(i, {}).get("asked"),
             achieved=felt.get(i, {}).get("achieved"),
@@ -249,16 +249,16 @@ def _faults(scenario: Json, verdict: Json) -> list[Fault]:
     ]
 
 
-def _findings(found: Sequence[Json], zero: int) -> list[Finding]:
+def _findings(found: Sequence[Json], zero: int) -> list[ReportedFinding]:
     return [
-        Finding(
+        ReportedFinding(
             what=f["what"], state=f["state"], reason=f["reason"], at_s=_relative(f.get("at"), zero)
         )
         for f in found
     ]
 
 
-def _traffic(history: History) -> Iterator[Traffic]:
+def _traffic(history: History) -> Iterator[ReportedTraffic]:
     """The load in the control run, under the fault, and after the heal."""
     spans = {
         "control": history.phase("control"),
@@ -270,7 +270,7 @@ def _traffic(history: History) -> Iterator[Traffic]:
             continue
         requests: Requests = history.requests.between(window.begin, window.end)
         told = requests.percentiles()
-        yield Traffic(
+        yield ReportedTraffic(
             during=cast(Any, during),
             intended=requests.scheduled,
             availability=_number(requests.availability()),

@@ -31,7 +31,7 @@ class Phase(Model):
     end_s: float | None
 
 
-class Finding(Model):
+class ReportedFinding(Model):
     """What an objective said, in the control run or of the whole trial."""
 
     what: str
@@ -49,7 +49,7 @@ class Shown(Model):
     text: str | None = None
 
 
-class Fault(Model):
+class ReportedFault(Model):
     """One fault: what was asked of it, what was achieved, for how long it was felt."""
 
     what: str
@@ -58,7 +58,7 @@ class Fault(Model):
     felt_s: float
 
 
-class Exposure(Model):
+class ReportedExposure(Model):
     """How long the fault must be felt before survival means anything."""
 
     seconds: float
@@ -78,7 +78,7 @@ class Cause(Model):
     suggested: Any = None
 
 
-class Traffic(Model):
+class ReportedTraffic(Model):
     """Requests meant to start in one stretch of a trial; latencies from their intended start."""
 
     during: Literal["control", "fault", "recovery"]
@@ -115,13 +115,13 @@ class Trial(Model):
     onset: str | None
     load: dict[str, Any]
     phases: list[Phase]
-    faults: list[Fault]
-    exposure: Exposure | None
-    control: list[Finding]
-    objectives: list[Finding]
+    faults: list[ReportedFault]
+    exposure: ReportedExposure | None
+    control: list[ReportedFinding]
+    objectives: list[ReportedFinding]
     shows: list[Shown]
     causes: list[Cause]
-    traffic: list[Traffic]
+    traffic: list[ReportedTraffic]
     versions: dict[str, Any]
     cluster: str | None = None
     namespaces: list[str] = Field(default_factory=list)
@@ -155,7 +155,7 @@ class Comparison(Model):
     differences: list[Difference]
 
 
-class NotApplicable(Model):
+class ReportedNotApplicable(Model):
     """A scenario that was not run, and why."""
 
     slug: str
@@ -190,7 +190,7 @@ class Report(Model):
     run: Run
     trials: list[Trial]
     comparisons: list[Comparison]
-    not_applicable: list[NotApplicable]
+    not_applicable: list[ReportedNotApplicable]
     residue: list[str]
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)

@@ -16,14 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report.describe import outcome_text, reason_text
-from harness.report.folder import read_run
+from harness.report.folder import load_run
 from harness.report.model import Judged, Trial
 from harness.report.summary import STYLES
 
 
 def print_rounds(console: Console, folders: Sequence[Path]) -> None:
     """Print the table of several runs of the same scenarios, in their order."""
-    reports = [read_run(folder).report for folder in folders]
+    reports = [load_run(folder).report for folder in folders]
     trials: dict[tuple[str, str], list[tuple[int, Trial]]] = {}
     for number, report in enumerate(reports, start=1):
         for trial in report.trials:

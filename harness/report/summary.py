@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report.describe import outcome_text, reason_text, seconds_text
-from harness.report.folder import read_run
+from harness.report.folder import load_run
 from harness.report.model import Comparison, Report, Trial
 
 MARKS = {"survived": "✓", "failed": "✗", "inconclusive": "?"}
@@ -28,7 +28,7 @@ _SHOWN_FILES = ("report.html", "report.json", "junit.xml")
 
 def print_summary(console: Console, run_folder: Path) -> None:
     """Print what a run in `run_folder` came to. Raises HistoryError if it is no run."""
-    report = read_run(run_folder).report
+    report = load_run(run_folder).report
     for part in summary(report, console.width):
         console.print(part, soft_wrap=False, highlight=False)
     for line in _files(run_folder):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.report import html, json_report, junit
-from harness.report.folder import read_run
+from harness.report.folder import load_run
 
 HTML_FILE = "report.html"
 JSON_FILE = "report.json"
@@ -20,7 +20,7 @@ def write_reports(run_folder: Path, *, html_file: Path | None = None) -> list[Pa
 
     `html_file` puts the HTML report elsewhere. Raises HistoryError if the folder is no run.
     """
-    source = read_run(run_folder)
+    source = load_run(run_folder)
     contents = {
         html_file or run_folder / HTML_FILE: html.render(source).encode(),
         run_folder / JSON_FILE: json_report.render(source.report),

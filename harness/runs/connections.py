@@ -28,7 +28,7 @@ async def connected_cluster(options: Options, shape: str) -> AsyncIterator[Conne
     else:
         wanted = smallest([shape, options.shape] if options.shape else [shape])
         name = options.cluster or default_cluster(wanted)
-        cluster = await lifecycle.up(name, wanted, or_larger=True)
+        cluster = await lifecycle.bring_up(name, wanted, or_larger=True)
     async with connect(cluster) as connections:
         yield connections
 

@@ -62,7 +62,7 @@ def finish(
         "subject": {"directory": str(summary.subject)} if summary.subject else None,
         "seed": summary.seed,
         "harness": harness_version(),
-        "host": host_facts(),
+        "host": host_summary(),
         "versions": dict(summary.versions),
         "trials": list(trials),
         "not_applicable": [asdict(n) for n in summary.not_applicable],
@@ -145,7 +145,7 @@ def peak_memory() -> dict[str, int]:
     return {"harness": own, "load generator": children}
 
 
-def host_facts() -> Json:
+def host_summary() -> Json:
     """What a verdict's reader needs to know of the machine."""
     return {
         "system": platform.platform(),

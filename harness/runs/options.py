@@ -10,7 +10,7 @@ from typing import Protocol
 from harness.judgement.verdict import Result
 from harness.runs.catalog import NotApplicable
 from harness.trial.placement import Listener
-from harness.trial.trial import Plan
+from harness.trial.trial import TrialPlan
 
 
 class RunListener(Listener, Protocol):
@@ -51,7 +51,7 @@ class Options:
 class TrialEnd:
     """One finished trial."""
 
-    plan: Plan
+    plan: TrialPlan
     result: Result
     residue: tuple[str, ...]
     seconds: float

@@ -25,7 +25,7 @@ from harness.runs import catalog
 from harness.runs.catalog import Found, NotApplicable
 from harness.runs.options import Options
 from harness.trial.placement import Placement
-from harness.trial.trial import Plan
+from harness.trial.trial import TrialPlan
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ async def plan(
     *,
     seed: int,
     folder: Path,
-) -> Plan:
+) -> TrialPlan:
     """Everything decided for one trial; its images are in the registry afterwards."""
     scenario, subject = prepared.scenario, prepared.subject
     objects = prepared.variants[variant]
@@ -159,4 +159,4 @@ async def plan(
             "notes": [*prepared.notes, *isolation.why],
         },
     )
-    return Plan(placement=placement, scenario=scenario, variant=variant, expect=expect)
+    return TrialPlan(placement=placement, scenario=scenario, variant=variant, expect=expect)

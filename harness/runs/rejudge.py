@@ -14,7 +14,7 @@ import orjson
 
 import harness.faults
 import harness.objectives.shows
-from harness.declare import Expect, Fault, Objective, Observable, load
+from harness.declare import Expect, Fault, Objective, Observable, load_declared
 from harness.errors import HistoryError
 from harness.history.facts import Json
 from harness.history.history import History
@@ -84,7 +84,7 @@ def judge_folder(folder: Path) -> Result:
             remedy="run it again; there is nothing to judge",
         )
     scenario, expect = trial["scenario"], trial["expect"]
-    objectives = [cast(Objective, load("objective", o)) for o in scenario["objectives"]]
-    faults = [cast(Fault, load("fault", f)) for f in scenario["faults"]]
-    shows = [cast(Observable, load("shows", s)) for s in expect["shows"]]
+    objectives = [cast(Objective, load_declared("objective", o)) for o in scenario["objectives"]]
+    faults = [cast(Fault, load_declared("fault", f)) for f in scenario["faults"]]
+    shows = [cast(Observable, load_declared("shows", s)) for s in expect["shows"]]
     return apply_rule(history, objectives, faults, Expect(expect["verdict"], shows=shows))

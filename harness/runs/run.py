@@ -31,7 +31,7 @@ from harness.runs.schedule import leased, run_scenario
 from harness.trial.equipment import needed_addons
 
 
-async def run(options: Options, listener: RunListener) -> RunEnd:
+async def carry_out(options: Options, listener: RunListener) -> RunEnd:
     """Carry out a run. Raises HarnessError for what is wrong before any trial starts."""
     found = catalog.choose(catalog.discover(options.scenarios_folder), options.scenarios)
     end = RunEnd(options.folder or new_folder())
@@ -82,7 +82,7 @@ async def run(options: Options, listener: RunListener) -> RunEnd:
     end.exit_code = read_run(end.folder)["exit_code"]
     if any(t.residue for t in end.trials) and connections.cluster.owned:
         # What could not be removed would be another trial's baseline.
-        await lifecycle.up(connections.cluster.name, connections.cluster.shape, rebuild=True)
+        await lifecycle.bring_up(connections.cluster.name, connections.cluster.shape, rebuild=True)
     return end
 
 
@@ -111,5 +111,5 @@ async def run_variant(found: Found, variant: str, options: Options) -> TrialEnd:
         )
         end = await leased(each, connections, Quiet())
     if end.residue and connections.cluster.owned:
-        await lifecycle.up(connections.cluster.name, connections.cluster.shape, rebuild=True)
+        await lifecycle.bring_up(connections.cluster.name, connections.cluster.shape, rebuild=True)
     return end

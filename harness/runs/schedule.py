@@ -21,7 +21,7 @@ from harness.runs.options import RunEnd, RunListener, TrialEnd
 from harness.runs.prepare import Prepared, plan
 from harness.trial.equipment import equip
 from harness.trial.placement import Connections
-from harness.trial.trial import Plan, run_trial
+from harness.trial.trial import TrialPlan, run_trial
 
 
 async def run_scenario(
@@ -68,7 +68,7 @@ def side_by_side(needs: Mapping[str, Room], room: Room) -> list[list[str]]:
     return batches
 
 
-async def leased(each: Plan, connections: Connections, listener: RunListener) -> TrialEnd:
+async def leased(each: TrialPlan, connections: Connections, listener: RunListener) -> TrialEnd:
     """One trial under its lease: shared with others, or alone on the cluster."""
     purpose = f"{each.scenario.slug}[{each.variant}]"
     async with cluster_lease(
@@ -78,7 +78,7 @@ async def leased(each: Plan, connections: Connections, listener: RunListener) ->
         return await trial(each, connections, listener)
 
 
-async def trial(each: Plan, connections: Connections, listener: RunListener) -> TrialEnd:
+async def trial(each: TrialPlan, connections: Connections, listener: RunListener) -> TrialEnd:
     """Run, judge and store one trial."""
     begin, wall = time.monotonic(), time.time()
     listener.begin(each.placement.trial, each.scenario.title, each.variant)

@@ -346,7 +346,9 @@ class Stage:
         """What is not as it was before, in words; recorded."""
         if self._before is None:
             return ()
-        scope = baseline.Scope(trial=self.placement.trial, exclusive=self.placement.exclusive)
+        scope = baseline.ResidueScope(
+            trial=self.placement.trial, exclusive=self.placement.exclusive
+        )
         deadline = time.monotonic() + SETTLED_S
         while True:
             after = await baseline.snapshot(self.connections.kube)

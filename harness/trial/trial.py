@@ -30,7 +30,7 @@ MEASURE_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrialPlan:
     """What one trial is to do."""
 
     placement: Placement
@@ -47,7 +47,7 @@ class Ended:
     residue: tuple[str, ...]
 
 
-async def run_trial(plan: Plan, connections: Connections, listener: Listener) -> Ended:
+async def run_trial(plan: TrialPlan, connections: Connections, listener: Listener) -> Ended:
     """Carry out one trial and return its history; raises only if it was interrupted.
 
     Whatever else goes wrong is a `problem` in the history, which makes the verdict inconclusive.
@@ -64,7 +64,7 @@ async def run_trial(plan: Plan, connections: Connections, listener: Listener) ->
 class _Trial:
     """The phases."""
 
-    def __init__(self, plan: Plan, stage: Stage) -> None:
+    def __init__(self, plan: TrialPlan, stage: Stage) -> None:
         self.plan = plan
         self.stage = stage
         self.history = stage.history

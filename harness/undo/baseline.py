@@ -69,7 +69,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scope:
+class ResidueScope:
     """What a trial's lease covers: with a shared lease only what is its own, by its name."""
 
     trial: str
@@ -129,7 +129,7 @@ async def going(kube: Kube) -> list[str]:
     ]
 
 
-def compare(before: Snapshot, after: Snapshot, scope: Scope) -> list[Residue]:
+def compare(before: Snapshot, after: Snapshot, scope: ResidueScope) -> list[Residue]:
     """What is not as it was, as far as the trial answers for it."""
     found: list[Residue] = []
     for key, seen in after.objects.items():
@@ -153,7 +153,7 @@ def compare(before: Snapshot, after: Snapshot, scope: Scope) -> list[Residue]:
     return found
 
 
-def _answers(scope: Scope, key: Key, seen: Seen) -> bool:
+def _answers(scope: ResidueScope, key: Key, seen: Seen) -> bool:
     _, kind, namespace, name = key
     own = (
         seen.trial == scope.trial

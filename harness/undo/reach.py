@@ -44,7 +44,7 @@ class World:
         """
         if not ref.owned:
             return ""
-        record = clusters.load(ref.name)
+        record = clusters.load_record(ref.name)
         if record is None:
             return f"cluster {ref.name!r} no longer exists"
         if record.uid != ref.uid:
@@ -82,7 +82,7 @@ class World:
         """The handle of the record's cluster; its engine is None if none runs."""
         ref = _cluster_of(record)
         if ref.owned:
-            known = clusters.load(ref.name)
+            known = clusters.load_record(ref.name)
             if known is None:
                 raise ClusterError(f"cluster {ref.name!r} no longer exists", remedy="`harness up`")
             return known.cluster(self.engine())

@@ -22,7 +22,7 @@ from harness.cluster import clusters, condition, kind, shapes
 from harness.cluster.attach import attach
 from harness.cluster.clusters import Cluster
 from harness.cluster.leases import cluster_lease, lease_entry_port
-from harness.cluster.lifecycle import down, merge_kubeconfig, up
+from harness.cluster.lifecycle import bring_up, merge_kubeconfig, take_down
 from harness.errors import ClusterError, UsageError
 from harness.host import processes
 from harness.host.engine import Engine, ensure_engine
@@ -60,8 +60,8 @@ def image(engine: Engine) -> str:
 @pytest.fixture(scope="module")
 def workers(engine: Engine) -> Iterator[Cluster]:
     """One control plane and three workers, for this module alone."""
-    yield asyncio.run(up(NAME, "workers"))
-    asyncio.run(down(NAME, force=True))
+    yield asyncio.run(bring_up(NAME, "workers"))
+    asyncio.run(take_down(NAME, force=True))
 
 
 def harness(*words: str) -> subprocess.Popen[str]:
@@ -242,12 +242,12 @@ async def test_up_again_changes_nothing_and_is_quick(workers: Cluster, engine: E
     assert time.monotonic() - began < 4  # 1 s alone; the machine is shared
     assert f"export KUBECONFIG={workers.kubeconfig}" in stdout
     assert await container_names(NAME, engine) == before
-    assert await up(NAME) == workers
+    assert await bring_up(NAME) == workers
     with pytest.raises(UsageError, match="up with shape workers, not single"):
-        await up(NAME, "single")
-    assert await up(NAME, "single", or_larger=True) == workers
+        await bring_up(NAME, "single")
+    assert await bring_up(NAME, "single", or_larger=True) == workers
     with pytest.raises(UsageError, match="up with shape workers, not ha"):
-        await up(NAME, "ha", or_larger=True)
+        await bring_up(NAME, "ha", or_larger=True)
 
 
 @pytest.mark.asyncio
@@ -269,19 +269,19 @@ async def test_the_users_kubeconfig_is_written_only_when_asked_and_cleaned_by_do
         )
     )
     before = theirs.read_bytes()
-    cluster = await up(name)
+    cluster = await bring_up(name)
     assert theirs.read_bytes() == before
     await merge_kubeconfig(cluster, theirs)
     contexts = [each["name"] for each in yaml.safe_load(theirs.read_text())["contexts"]]
     assert contexts == ["mine", f"kind-{name}"]
     await container_dies(cluster, engine)
-    rebuilt = await up(name)
+    rebuilt = await bring_up(name)
     assert rebuilt.uid != cluster.uid
-    assert await down(name)
+    assert await take_down(name)
     contexts = [each["name"] for each in yaml.safe_load(theirs.read_text())["contexts"]]
     assert contexts == ["mine"]
     assert not clusters.folder(name).exists()
-    assert not await down(name)
+    assert not await take_down(name)
 
 
 async def container_dies(cluster: Cluster, engine: Engine) -> None:
@@ -294,7 +294,7 @@ async def container_dies(cluster: Cluster, engine: Engine) -> None:
 async def test_a_cluster_in_use_is_not_taken_away(workers: Cluster) -> None:
     async with cluster_lease(workers.folder, purpose="a trial"):
         with pytest.raises(ClusterError, match=r"in use by pid .* for a trial"):
-            await down(NAME)
+            await take_down(NAME)
 
 
 @pytest.mark.asyncio
@@ -326,7 +326,7 @@ async def test_up_after_a_killed_up_rebuilds(engine: Engine) -> None:
     assert again.returncode == 0, stderr
     assert "the process that made it ended before it was ready" in stderr
     assert await state_of(name, engine) == ("running", "")
-    await down(name)
+    await take_down(name)
 
 
 async def until_containers(name: str, engine: Engine) -> None:
@@ -345,7 +345,7 @@ async def test_a_cluster_of_somebody_else_is_foreign_and_left_alone(engine: Engi
     )
     try:
         assert (await state_of(name, engine))[0] == "foreign"
-        for change in (up(name), down(name)):
+        for change in (bring_up(name), take_down(name)):
             with pytest.raises(UsageError, match=r"did not make|not made by the harness"):
                 await change
         assert await container_names(name, engine) == [name]

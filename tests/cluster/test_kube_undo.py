@@ -23,7 +23,7 @@ from harness.kube.eventually import eventually
 from harness.nodes.audit import AuditLog, AuditRecord
 from harness.nodes.nodes import node_commands
 from harness.undo import namespaces
-from harness.undo.baseline import Scope, compare, snapshot
+from harness.undo.baseline import ResidueScope, compare, snapshot
 from harness.undo.healing import heal_dead
 from harness.undo.ledger import Ledger, files, pending
 from harness.undo.reach import open_world
@@ -84,7 +84,7 @@ async def test_a_process_killed_in_mid_change_is_healed_and_proven_clean(
         try:
             assert child.stdout is not None
             assert await child.stdout.readline() == b"changed\n"
-            scope = Scope(trial=trial, exclusive=True)
+            scope = ResidueScope(trial=trial, exclusive=True)
             left = [str(residue) for residue in compare(before, await snapshot(kube), scope)]
             assert f"left over: Namespace/shop-{trial}" in left
             assert f"left over: Deployment/web in bank-{trial}" in left
@@ -141,7 +141,7 @@ async def test_every_planted_residue_is_told(cluster: Cluster, trial: str) -> No
         before = await snapshot(kube)
         seconds = time.monotonic() - began
         assert seconds < 5, f"a snapshot took {seconds:.1f} s"
-        scope = Scope(trial=trial, exclusive=True)
+        scope = ResidueScope(trial=trial, exclusive=True)
         assert compare(before, await snapshot(kube), scope) == []
         corefile = await kube.get("v1", "ConfigMap", "coredns", "kube-system")
         dns = await kube.get("apps/v1", "Deployment", "coredns", "kube-system")

@@ -72,7 +72,7 @@ class Deaths:
         """What a dead trial left on the cluster."""
         if dead.trial is None:
             return []
-        scope = baseline.Scope(trial=dead.trial, exclusive=False)
+        scope = baseline.ResidueScope(trial=dead.trial, exclusive=False)
         found = [str(r) for r in baseline.compare(self.before, self.after, scope)]
         return found + [str(key) for key in self.after.objects if dead.trial in key[2] + key[3]]
 

@@ -37,7 +37,7 @@ def inits(engine: Engine) -> list[int]:
 async def test_a_cluster_whose_engine_was_killed_is_made_anew() -> None:
     if ensure_engine().kind != "private":
         pytest.skip("this machine's own engine carries the clusters, and is not ours to kill")
-    before = await lifecycle.up()
+    before = await lifecycle.bring_up()
     # Nobody else may be in the middle of something.
     async with cluster_lease(before.folder, exclusive=True, purpose="killing the engine") as lease:
         orphans = [psutil.Process(pid) for pid in inits(ensure_engine())]
@@ -52,7 +52,7 @@ async def test_a_cluster_whose_engine_was_killed_is_made_anew() -> None:
         assert seen is not None
         assert (seen.state, seen.reason) == ("stopped", "the container engine does not run")
 
-        after = await lifecycle.up(lease=lease)
+        after = await lifecycle.bring_up(lease=lease)
     assert after.uid != before.uid, "made anew, and known to be another one"
     left = [process for process in orphans if process.is_running()]
     assert not left, "what ran in the old engine's containers would share addresses with the new"

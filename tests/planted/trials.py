@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import Expect, Load, Scenario, objectives
-from harness.commands.running import Interrupted
-from harness.commands.running import run as until_done
+from harness.commands.running import Interrupted, until_done
 from harness.declare import Fault
 from harness.faults import SlowDependency
 from harness.history.facts import Json

@@ -20,7 +20,7 @@ from harness.runs import catalog
 from harness.runs.catalog import Found
 from harness.runs.options import Options, TrialEnd
 from harness.trial.placement import Placement
-from harness.trial.trial import Plan
+from harness.trial.trial import TrialPlan
 
 VARIABLE = "HARNESS_STORIES"
 RESIDUE = "HARNESS_RESIDUE"
@@ -66,5 +66,5 @@ def pytest_harness_trial(
         folder=folder,
         images={},
     )
-    plan = Plan(placement=placement, scenario=found.scenario, variant=variant, expect=expect)
+    plan = TrialPlan(placement=placement, scenario=found.scenario, variant=variant, expect=expect)
     return TrialEnd(plan, result, residue, 12.34)

@@ -19,13 +19,13 @@ from harness import paths
 from harness.addons import addons, csi
 from harness.cluster import volumes
 from harness.cluster.clusters import Cluster
-from harness.cluster.lifecycle import up
+from harness.cluster.lifecycle import bring_up
 from harness.errors import ClusterError, WaitTimeout
 from harness.host import go_programs
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
 from harness.undo import namespaces
-from harness.undo.baseline import Scope, compare, snapshot
+from harness.undo.baseline import ResidueScope, compare, snapshot
 
 NAME = "harness-workers"
 OLD, NEW = f"{NAME}-worker", f"{NAME}-worker2"
@@ -49,7 +49,7 @@ def test_the_driver_passes_csi_sanity() -> None:
 @pytest.fixture(scope="module")
 def cluster() -> Cluster:
     """One control plane and three workers, left warm for the other tests of this tier."""
-    return asyncio.run(up(NAME, "workers"))
+    return asyncio.run(bring_up(NAME, "workers"))
 
 
 @pytest_asyncio.fixture
@@ -356,6 +356,6 @@ async def test_uninstalling_leaves_nothing_and_is_refused_while_volumes_are_ther
     assert not [key for key in before.objects if any(name in part for part in key for name in ours)]
     await addons.install("csi", cluster, kube=kube)
     assert await addons.uninstall("csi", cluster, kube=kube)
-    left = compare(before, await snapshot(kube), Scope(trial="none", exclusive=True))
+    left = compare(before, await snapshot(kube), ResidueScope(trial="none", exclusive=True))
     # Each kubelet writes its CSINode anew when a driver comes or goes.
     assert [residue for residue in left if not residue.subject.startswith("CSINode/")] == []

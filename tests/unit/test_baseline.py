@@ -11,7 +11,7 @@ from harness.addons import csi
 from harness.undo.baseline import (
     Key,
     NodeState,
-    Scope,
+    ResidueScope,
     Seen,
     Snapshot,
     compare,
@@ -19,8 +19,8 @@ from harness.undo.baseline import (
     snapshot,
 )
 
-EXCLUSIVE = Scope(trial="t1", exclusive=True)
-SHARED = Scope(trial="t1", exclusive=False)
+EXCLUSIVE = ResidueScope(trial="t1", exclusive=True)
+SHARED = ResidueScope(trial="t1", exclusive=False)
 COREDNS: Key = ("apps", "Deployment", "kube-system", "coredns")
 VOLUME: Key = ("", "PersistentVolume", "", "pv1")
 OURS: Key = ("", "Namespace", "", "prod-checkout-t1")
@@ -38,7 +38,7 @@ def state(objects: dict[Key, Seen] | None = None, node: NodeState = NODE) -> Sna
     return Snapshot(objects=objects or {}, nodes={"worker": node})
 
 
-def told(before: Snapshot, after: Snapshot, scope: Scope) -> list[str]:
+def told(before: Snapshot, after: Snapshot, scope: ResidueScope) -> list[str]:
     return [str(residue) for residue in compare(before, after, scope)]
 
 
@@ -47,14 +47,14 @@ def test_nothing_differs() -> None:
 
 
 @pytest.mark.parametrize("scope", [EXCLUSIVE, SHARED])
-def test_a_namespace_of_the_trial_is_residue_under_any_lease(scope: Scope) -> None:
+def test_a_namespace_of_the_trial_is_residue_under_any_lease(scope: ResidueScope) -> None:
     assert told(state(), state({OURS: seen(trial="t1")}), scope) == [
         "left over: Namespace/prod-checkout-t1"
     ]
 
 
 @pytest.mark.parametrize("scope", [EXCLUSIVE, SHARED])
-def test_the_namespace_of_another_trial_is_not(scope: Scope) -> None:
+def test_the_namespace_of_another_trial_is_not(scope: ResidueScope) -> None:
     assert told(state(), state({THEIRS: seen(trial="t2")}), scope) == []
     assert told(state({THEIRS: seen(trial="t2")}), state(), scope) == []
 

@@ -101,7 +101,7 @@ def test_status_without_clusters_as_json(tmp_path: Path) -> None:
 
 WAIT = """
 import asyncio, sys
-from harness.commands.running import Interrupted, run
+from harness.commands.running import Interrupted, until_done
 
 async def work():
     try:
@@ -111,7 +111,7 @@ async def work():
         print("undone", flush=True)
 
 try:
-    run(work())
+    until_done(work())
 except Interrupted as interrupted:
     sys.exit(interrupted.exit_code)
 """

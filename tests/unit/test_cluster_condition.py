@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.cluster.clusters import NodeRecord, Record
+from harness.cluster.clusters import ClusterRecord, NodeRecord
 from harness.cluster.condition import Api, judge
 from harness.cluster.kind import Container
 
@@ -15,8 +15,8 @@ NODES = ("shop-control-plane", "shop-worker")
 WELL = Api(uid="u1", ready=frozenset(NODES))
 
 
-def record(phase: str = "ready") -> Record:
-    return Record.model_validate(
+def record(phase: str = "ready") -> ClusterRecord:
+    return ClusterRecord.model_validate(
         {
             "name": "shop",
             "shape": "workers",

@@ -10,7 +10,7 @@ import pytest
 
 from harness.cluster import clusters
 from harness.cluster.blueprint import free_ports, recipe
-from harness.cluster.clusters import Record
+from harness.cluster.clusters import ClusterRecord
 from harness.cluster.shapes import SHAPES
 from harness.errors import ClusterError, UsageError
 
@@ -20,7 +20,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path))
 
 
-def record(**changes: Any) -> Record:
+def record(**changes: Any) -> ClusterRecord:
     given: dict[str, Any] = {
         "name": "shop",
         "shape": "workers",
@@ -40,19 +40,19 @@ def record(**changes: Any) -> Record:
             "node_image": "node:1",
         },
     }
-    return Record.model_validate({**given, **changes})
+    return ClusterRecord.model_validate({**given, **changes})
 
 
 def test_what_is_saved_is_loaded() -> None:
     saved = record(merged_into=[Path("/home/me/.kube/config")])
     saved.save()
-    assert clusters.load("shop") == saved
+    assert clusters.load_record("shop") == saved
     assert clusters.recorded() == ["shop"]
     assert [file.name for file in clusters.folder("shop").iterdir()] == ["state.json"]
 
 
 def test_no_record_is_none() -> None:
-    assert clusters.load("shop") is None
+    assert clusters.load_record("shop") is None
     assert clusters.recorded() == []
 
 
@@ -60,7 +60,7 @@ def test_a_damaged_record_says_how_to_go_on() -> None:
     record().save()
     (clusters.folder("shop") / "state.json").write_text('{"name": "shop"')
     with pytest.raises(ClusterError, match="not a cluster's record") as caught:
-        clusters.load("shop")
+        clusters.load_record("shop")
     assert "harness down --cluster shop" in caught.value.remedy
 
 

@@ -11,7 +11,7 @@ from judged import Slow, calm
 
 import harness.faults
 from harness import Expect, Load, Scenario, faults, objectives, shows
-from harness.declare import Declared, load, register, registered
+from harness.declare import Declared, load_declared, register, registered
 from harness.errors import UsageError
 
 GIVEN: dict[str, Any] = {
@@ -75,7 +75,7 @@ DECLARED: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("family", "given"), DECLARED, ids=lambda x: str(x)[:40])
 def test_what_is_stored_comes_back_the_same(family: str, given: Declared) -> None:
-    assert load(family, given.to_json()) == given
+    assert load_declared(family, given.to_json()) == given
 
 
 def test_every_shipped_declaration_is_stored_by_name() -> None:
@@ -96,7 +96,7 @@ def test_defaults_are_not_stored() -> None:
 )
 def test_declaration_of_another_version(data: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"knows no objective '{data['name']}'") as caught:
-        load("objective", data)
+        load_declared("objective", data)
     assert "version that recorded it" in caught.value.remedy
 
 

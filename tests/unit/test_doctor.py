@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.commands import host_checks
-from harness.commands.host_checks import FaultRow, Finding, Surroundings
+from harness.commands.host_checks import FaultRow, HostCheck, Surroundings
 from harness.faults import CutConnections
 from harness.faults.base import Support
 from harness.images import host_facts
@@ -38,7 +38,7 @@ AROUND = Surroundings(
 )
 
 
-def found(facts: HostFacts, subject: str, around: Surroundings = AROUND) -> Finding:
+def found(facts: HostFacts, subject: str, around: Surroundings = AROUND) -> HostCheck:
     (row,) = (row for row in host_checks.findings(facts, around) if row.subject == subject)
     return row
 

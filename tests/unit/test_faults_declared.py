@@ -108,7 +108,7 @@ def test_a_target_that_cannot_carry_the_fault_is_told_why(
 )
 def test_a_target_that_can_is_supported_and_survives_storing(fault: Fault, role: Role) -> None:
     assert fault.target_support(role, OBJECTS).state == "supported"
-    assert declare.load("fault", fault.to_json()) == fault
+    assert declare.load_declared("fault", fault.to_json()) == fault
     assert fault.describe()
     assert fault.onset
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.addons.csi import ATTACHABLE
-from harness.declare import load
+from harness.declare import load_declared
 from harness.errors import UsageError
 from harness.faults import NodeLoss, Relocate, StuckVolume
 from harness.manifest.objects import Ref
@@ -119,4 +119,4 @@ def test_only_a_workload_can_be_relocated() -> None:
 )
 def test_in_words_and_through_the_run_folder(fault: Any, words: str) -> None:
     assert fault.describe() == words
-    assert load("fault", fault.to_json()) == fault
+    assert load_declared("fault", fault.to_json()) == fault

@@ -9,7 +9,7 @@ import pytest
 
 from harness.declare import Load
 from harness.errors import HarnessError, LoadError, UsageError
-from harness.load.plan import Endpoint, Plan, plan
+from harness.load.plan import Endpoint, LoadPlan, plan
 
 URL = "http://127.0.0.1:8080"
 PATH = Path("requests.jsonl")
@@ -22,7 +22,7 @@ class Known:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def made(load: Load, url: str = URL, **more: Known) -> Plan:
+def made(load: Load, url: str = URL, **more: Known) -> LoadPlan:
     endpoints = {name.replace("_", " /"): known for name, known in more.items()}
     return plan(url, load, requests=PATH, seed=1, endpoints=endpoints)
 
@@ -30,7 +30,7 @@ def made(load: Load, url: str = URL, **more: Known) -> Plan:
 def test_a_plan_survives_the_way_to_the_child_process() -> None:
     given = made(Load(rate=40, endpoints={"GET /a": 3, "POST /b": 1}, arrivals="poisson"))
     assert given.timeout_s == 10.0
-    assert Plan.decode(given.encode()) == given
+    assert LoadPlan.decode(given.encode()) == given
 
 
 def test_the_subject_gives_endpoints_and_the_scenario_may_choose_among_them() -> None:

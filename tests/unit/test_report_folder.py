@@ -13,14 +13,14 @@ from histories import FRAGILE, HARDENED, INTERRUPTED, NOT_FELT, STARVED, Story, 
 from harness.errors import HistoryError
 from harness.judgement.verdict import Result, exit_code
 from harness.report.describe import why_exit
-from harness.report.folder import Source, read_run
+from harness.report.folder import Source, load_run
 from harness.report.model import Cause
 
 
 @pytest.fixture
 def read(tmp_path: Path) -> Callable[..., Source]:
     def make(*stories: Story, **facts: object) -> Source:
-        return read_run(write_run(tmp_path / "run", *stories, **facts))
+        return load_run(write_run(tmp_path / "run", *stories, **facts))
 
     return make
 
@@ -63,12 +63,12 @@ def test_a_trial_without_a_verdict_is_inconclusive_and_says_where_it_ended(
 
 def test_trials_that_a_killed_run_did_not_list_are_reported(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", FRAGILE, HARDENED, trials=[])
-    assert {t.variant for t in read_run(folder).report.trials} == {"fragile", "hardened"}
+    assert {t.variant for t in load_run(folder).report.trials} == {"fragile", "hardened"}
 
 
 def test_one_trials_folder_is_reported_by_itself(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", FRAGILE) / "liveness-checks-database__fragile"
-    report = read_run(folder).report
+    report = load_run(folder).report
     assert [t.verdict for t in report.trials] == ["failed"]
     assert report.headline == "As expected"
 
@@ -90,7 +90,7 @@ def test_a_diagnosis_that_names_a_field_marks_that_field_only(tmp_path: Path) ->
     )
     trial = folder / "liveness-checks-database__fragile"
     (trial / "causes.json").write_bytes(orjson.dumps([cause.model_dump()]))
-    report = read_run(folder).report
+    report = load_run(folder).report
     deciding = {d.path.rsplit(".", 3)[1] for d in report.comparisons[0].differences if d.deciding}
     assert deciding == {"livenessProbe"}
     assert len(report.comparisons[0].differences) == 2
@@ -131,7 +131,7 @@ def test_what_is_no_run_is_refused_with_a_remedy(
     folder = tmp_path / "nothing"
     make(folder)
     with pytest.raises(HistoryError, match=message) as caught:
-        read_run(folder)
+        load_run(folder)
     assert "run folder" in caught.value.remedy
 
 
@@ -139,4 +139,4 @@ def test_a_verdict_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", HARDENED)
     (folder / "liveness-checks-database__hardened" / "verdict.json").write_text("{")
     with pytest.raises(HistoryError, match=r"verdict\.json is not JSON"):
-        read_run(folder)
+        load_run(folder)

@@ -9,14 +9,14 @@ import orjson
 import pytest
 from histories import FRAGILE, HARDENED, LONG, SICK, write_run
 
-from harness.report.folder import read_run
+from harness.report.folder import load_run
 from harness.report.html import at, facts, field_value, percent, render
 from harness.report.write import write_reports
 
 
 @pytest.fixture
 def page(tmp_path: Path) -> str:
-    return render(read_run(write_run(tmp_path / "run", FRAGILE, HARDENED)))
+    return render(load_run(write_run(tmp_path / "run", FRAGILE, HARDENED)))
 
 
 def test_the_page_asks_nobody_for_anything(page: str) -> None:
@@ -68,20 +68,20 @@ def test_what_a_subject_prints_cannot_become_markup(tmp_path: Path) -> None:
             record["object"]["message"] = evil
         lines.append(orjson.dumps(record))
     history.write_bytes(b"\n".join(lines) + b"\n")
-    page = render(read_run(folder))
+    page = render(load_run(folder))
     assert "alert(1)" in page
     assert "<script>alert" not in page
     assert "<img" not in page
 
 
 def test_an_inconclusive_trial_says_whose_fault_it_is(tmp_path: Path) -> None:
-    page = render(read_run(write_run(tmp_path / "run", SICK)))
+    page = render(load_run(write_run(tmp_path / "run", SICK)))
     assert "blame: subject" in page
     assert "before any fault: availability" in page
 
 
 def test_thirty_minutes_stay_small(tmp_path: Path) -> None:
-    page = render(read_run(write_run(tmp_path / "run", LONG)))
+    page = render(load_run(write_run(tmp_path / "run", LONG)))
     assert len(page.encode()) < 400_000
 
 

@@ -13,7 +13,7 @@ import pytest
 from histories import FRAGILE, HARDENED, NOT_FELT, variant_of, write_run
 
 from harness.report import json_report, junit
-from harness.report.folder import read_run
+from harness.report.folder import load_run
 from harness.report.model import Report
 from harness.report.write import write_reports
 
@@ -22,7 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def document(tmp_path: Path, *stories: object, **facts: object) -> ET.Element:
     folder = write_run(tmp_path / "run", *stories, **facts)  # type: ignore[arg-type]
-    return ET.fromstring(junit.render(read_run(folder).report))
+    return ET.fromstring(junit.render(load_run(folder).report))
 
 
 def test_a_case_per_variant_as_pytest_names_them(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_characters_that_xml_cannot_hold_are_replaced(tmp_path: Path) -> None:
     data = orjson.loads(verdict.read_bytes())
     data["outcome"], data["deciding"] = "wrong reason", "a \x1b[31mred\x1b[0m log & \x00"
     verdict.write_bytes(orjson.dumps(data))
-    failure = ET.fromstring(junit.render(read_run(folder).report)).find(".//failure")
+    failure = ET.fromstring(junit.render(load_run(folder).report)).find(".//failure")
     assert failure is not None
     assert failure.get("message") == "a �[31mred�[0m log & �"
 
@@ -98,7 +98,7 @@ def test_the_committed_schema_is_that_of_the_code() -> None:
 
 def test_report_json_keeps_to_its_schema_and_reads_back(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", FRAGILE, HARDENED, NOT_FELT)
-    report = read_run(folder).report
+    report = load_run(folder).report
     data = orjson.loads(json_report.render(report))
     jsonschema.validate(data, orjson.loads(json_report.schema()))
     assert data["schema"] == 1

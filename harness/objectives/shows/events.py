@@ -10,7 +10,7 @@ from harness.declare import Sighting, register
 from harness.errors import UsageError
 from harness.history.history import History
 from harness.history.records import Window
-from harness.objectives.shows.observable import Sign, after
+from harness.objectives.shows.observable import Watched, after
 
 Probe = Literal["liveness", "readiness", "startup"]
 WARNINGS_OF_A_POD = 25
@@ -31,7 +31,7 @@ _KUBELET_WARNINGS = (
 
 @register("shows", "event")
 @dataclass(frozen=True)
-class Event(Sign):
+class Event(Watched):
     """A Kubernetes Event with this reason on the role, its message containing `message`.
 
     A kubelet's warnings of a pod are limited: ask for a failed probe with `ProbeFailed`.
@@ -74,7 +74,7 @@ class Event(Sign):
 
 @register("shows", "probe-failed")
 @dataclass(frozen=True)
-class ProbeFailed(Sign):
+class ProbeFailed(Watched):
     """A probe (`liveness`, `readiness`, `startup`) of the role's pods failed.
 
     Seen by an `Unhealthy` event or by the kubelet's own count, whichever comes first: of a pod that
@@ -115,7 +115,7 @@ class ProbeFailed(Sign):
 
 @register("shows", "condition")
 @dataclass(frozen=True)
-class Condition(Sign):
+class Condition(Watched):
     """A condition of the role's workload has this reason, such as `ProgressDeadlineExceeded`."""
 
     on: str

@@ -12,7 +12,7 @@ from harness.history.records import SECOND, Window
 
 
 @dataclass(frozen=True)
-class Sign(Declared, ABC):
+class Watched(Declared, ABC):
     """An observable that counts from injection until the subject is taken away."""
 
     def seen(self, history: History) -> Sighting | None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from harness.declare import Sighting, register
 from harness.history.history import History
 from harness.history.records import SECOND, Window
-from harness.objectives.shows.observable import Sign, after, until_heal
+from harness.objectives.shows.observable import Watched, after, until_heal
 from harness.objectives.volumes import volume_states
 from harness.units import seconds
 
 
 @register("shows", "stranded")
 @dataclass(frozen=True)
-class Stranded(Sign):
+class Stranded(Watched):
     """A pod of the role stays bound to a node that is not Ready for a time; nobody deletes it.
 
     `during` is not shortened: Kubernetes' timers for nodes are at their defaults in every trial.
@@ -64,7 +64,7 @@ class Stranded(Sign):
 
 @register("shows", "attached-elsewhere")
 @dataclass(frozen=True)
-class AttachedElsewhere(Sign):
+class AttachedElsewhere(Watched):
     """A pod of the role waits on one node while its volume is attached to another one."""
 
     on: str

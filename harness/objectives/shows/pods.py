@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from harness.declare import Sighting, register
 from harness.history.history import History
 from harness.history.records import SECOND, PodState, Window
-from harness.objectives.shows.observable import Sign, after, earliest, until_heal
+from harness.objectives.shows.observable import Watched, after, earliest, until_heal
 from harness.units import seconds
 
 
 @register("shows", "restarts")
 @dataclass(frozen=True)
-class Restarts(Sign):
+class Restarts(Watched):
     """Container restarts of a role: `at_least` of them, or one of every replica."""
 
     on: str
@@ -42,7 +42,7 @@ class Restarts(Sign):
 
 @register("shows", "ready")
 @dataclass(frozen=True)
-class Ready(Sign):
+class Ready(Watched):
     """The number of ready pods of a role equals `equals`, `within` this long of injection.
 
     `within` is shortened by the trial's scale, like the probes that it follows from.
@@ -70,7 +70,7 @@ class Ready(Sign):
 
 @register("shows", "terminated")
 @dataclass(frozen=True)
-class Terminated(Sign):
+class Terminated(Watched):
     """A container of the role ended with this reason and exit code (None: any)."""
 
     on: str
@@ -112,7 +112,7 @@ class Terminated(Sign):
 
 @register("shows", "waiting")
 @dataclass(frozen=True)
-class Waiting(Sign):
+class Waiting(Watched):
     """A container of the role waits for this reason (`CrashLoopBackOff`, `ContainerCreating`)."""
 
     on: str
@@ -136,7 +136,7 @@ class Waiting(Sign):
 
 @register("shows", "stuck")
 @dataclass(frozen=True)
-class Stuck(Sign):
+class Stuck(Watched):
     """A pod of the role stays Running, not ready and not restarted for a time: only a human helps.
 
     `during` is shortened by the trial's scale, like the probes that would have acted in it.
@@ -175,7 +175,7 @@ class Stuck(Sign):
 
 @register("shows", "qos")
 @dataclass(frozen=True)
-class QosClass(Sign):
+class QosClass(Watched):
     """Every pod of the role that was started since injection has this `status.qosClass`."""
 
     on: str
