@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.authoring.failure_report import tell
 from harness.authoring.scope_holder import ScopeHolder
@@ -19,7 +19,6 @@ from harness.trial.placement import CannotConclude, Connections, Placement
 from harness.trial.stage import Stage
 
 if TYPE_CHECKING:
-    from harness.authoring.injection import Injected
     from harness.load.generator import Generator
 
 
@@ -45,6 +44,18 @@ class Target(str):
         return str, (str(self),)
 
 
+class InForce(Protocol):
+    """What is injected at the moment, as far as an application and failure reports ask."""
+
+    @property
+    def faults(self) -> Sequence[Fault]: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+    def describe(self) -> str: ...
+
+
 class App:
     """A deployed application. Everything asked of it is answered from what is watched.
 
@@ -54,7 +65,7 @@ class App:
 
     def __init__(self, placement: Placement, connections: Connections) -> None:
         self.stage = Stage(placement, connections, Quiet())
-        self.injected: list[Injected] = []
+        self.injected: list[InForce] = []
         self.generator: Generator | None = None
         self.loaded = False
         self.notes: list[str] = []

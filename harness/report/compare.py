@@ -1,4 +1,4 @@
-"""The fields in which the variants of a scenario differ, and which of them decide.
+"""The fields in which the variants of a scenario differ: what else is equal, so they decide.
 
 Works on the manifests as applied. What two variants must not differ in for another reason than the
 configuration (trial names, defaults, managed fields) is taken out by `harness.manifest.diff`.
@@ -35,8 +35,6 @@ def _compare(slug: str, by_variant: dict[str, tuple[Trial, str, list[Json]]]) ->
             key = (change.object, change.path)
             fields.setdefault(key, {})[variant] = change.after
             base[key] = change.before
-    named = {c.path for trial, _, _ in by_variant.values() for c in trial.causes if c.path}
-    named = {n for n in named if any(_same_field(path, n) for _, path in fields)}
     variants = [first, *(v for v, _ in others)]
     return Comparison(
         slug=slug,
@@ -47,14 +45,7 @@ def _compare(slug: str, by_variant: dict[str, tuple[Trial, str, list[Json]]]) ->
                 path=path,
                 # A variant that does not differ from the first here has the first one's value.
                 values={v: values.get(v, base[obj, path]) for v in variants},
-                deciding=not named or any(_same_field(path, n) for n in named),
             )
             for (obj, path), values in fields.items()
         ],
     )
-
-
-def _same_field(path: str, named: str) -> bool:
-    """True if one path is the other or lies inside it."""
-    long, short = (path, named) if len(path) >= len(named) else (named, path)
-    return long == short or (long.startswith(short) and long[len(short)] in ".[")

@@ -24,7 +24,6 @@ from harness.judgement.contention import most_crowded
 from harness.report.compare import compare
 from harness.report.describe import describe_fault, headline, why_exit
 from harness.report.model import (
-    Cause,
     Judged,
     Phase,
     Report,
@@ -41,7 +40,6 @@ from harness.report.model import (
 RUN_FILE = "run.json"
 TRIAL_FILE = "trial.json"
 VERDICT_FILE = "verdict.json"
-CAUSES_FILE = "causes.json"
 MANIFESTS_FILE = "manifests/objects.json"
 
 
@@ -146,7 +144,6 @@ def read_trial(folder: Path) -> TrialSource:
             Shown(what=s["what"], seen=s["seen"], at_s=_relative(s["at"], zero), text=s["text"])
             for s in verdict.get("shows", [])
         ],
-        causes=[Cause.model_validate(c) for c in _json(folder / CAUSES_FILE, [])],
         traffic=list(_traffic(history)),
         versions=facts.get("versions") or {},
         cluster=facts.get("cluster"),

@@ -65,19 +65,6 @@ class ReportedExposure(Model):
     why: str
 
 
-class Cause(Model):
-    """What the diagnosis found: rule, evidence, field path, suggested patch."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    rule: str
-    cause: str
-    evidence: list[str] = Field(default_factory=list)
-    object: str | None = None
-    path: str | None = None
-    suggested: Any = None
-
-
 class ReportedTraffic(Model):
     """Requests meant to start in one stretch of a trial; latencies from their intended start."""
 
@@ -120,7 +107,6 @@ class Trial(Model):
     control: list[ReportedFinding]
     objectives: list[ReportedFinding]
     shows: list[Shown]
-    causes: list[Cause]
     traffic: list[ReportedTraffic]
     versions: dict[str, Any]
     cluster: str | None = None
@@ -137,14 +123,12 @@ class Trial(Model):
 class Difference(Model):
     """One field in which the manifests of a scenario's variants differ.
 
-    `values` maps each variant to its value (null: not set). `deciding` marks the fields that the
-    diagnosis named, or all of them where it named none.
+    `values` maps each variant to its value (null: not set).
     """
 
     object: str
     path: str
     values: dict[str, Any]
-    deciding: bool
 
 
 class Comparison(Model):

@@ -94,10 +94,10 @@ def _joined(first: Text, second: Text) -> Text:
 
 
 def _fields(trial: Trial, comparison: Comparison | None) -> Text:
-    """The fields that differ, with this variant's values; the deciding ones first."""
+    """The fields that differ, with this variant's values."""
     if comparison is None or trial.variant not in comparison.variants:
         return Text()
-    differences = sorted(comparison.differences, key=lambda d: not d.deciding)
+    differences = comparison.differences
     lines = [
         f"{short_path(d.path) or d.object}: {_value(d.values[trial.variant])}"
         for d in differences[:_FIELDS]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
-import orjson
 import pytest
 from histories import FRAGILE, HARDENED, INTERRUPTED, NOT_FELT, STARVED, Story, write_run
 
@@ -14,7 +13,6 @@ from harness.errors import HistoryError
 from harness.judgement.verdict import Result, exit_code
 from harness.report.describe import why_exit
 from harness.report.folder import Source, load_run
-from harness.report.model import Cause
 
 
 @pytest.fixture
@@ -78,23 +76,6 @@ def test_fields_that_differ_are_named_with_both_values(read: Callable[..., Sourc
     by_path = {d.path: d for d in comparison.differences}
     path = ".spec.template.spec.containers[checkout-api].livenessProbe.httpGet.path"
     assert by_path[path].values == {"fragile": "/healthz/db", "hardened": "/healthz/live"}
-    assert all(d.deciding for d in comparison.differences)
-
-
-def test_a_diagnosis_that_names_a_field_marks_that_field_only(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", FRAGILE, HARDENED)
-    cause = Cause(
-        rule="liveness-depends-on-a-dependency",
-        cause="liveness asks the database",
-        path=".spec.template.spec.containers[checkout-api].livenessProbe",
-    )
-    trial = folder / "liveness-checks-database__fragile"
-    (trial / "causes.json").write_bytes(orjson.dumps([cause.model_dump()]))
-    report = load_run(folder).report
-    deciding = {d.path.rsplit(".", 3)[1] for d in report.comparisons[0].differences if d.deciding}
-    assert deciding == {"livenessProbe"}
-    assert len(report.comparisons[0].differences) == 2
-    assert report.trials[0].causes == [cause]
 
 
 @pytest.mark.parametrize("by_outcome", [True, False])
