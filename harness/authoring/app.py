@@ -210,7 +210,6 @@ class App:
         return tell(
             f"{self.name} in namespace {self.namespace}",
             self.history,
-            self.stage.faults,
             self.notes,
             self.stage.placement.folder,
         )

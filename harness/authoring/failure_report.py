@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.declare import Fault
 from harness.history.history import History
 from harness.history.records import PHASES, SECOND, Window
 from harness.judgement import verdict
@@ -17,13 +16,11 @@ TRANSITIONS = 10
 """Changes of ready pods that are shown for each role, the latest ones."""
 
 
-def tell(
-    title: str, history: History, faults: Sequence[Fault], notes: Sequence[str], folder: Path
-) -> list[str]:
+def tell(title: str, history: History, notes: Sequence[str], folder: Path) -> list[str]:
     """Phases, faults with what was asked and achieved, roles, load, events, and where it all is."""
     lines = [title, *(f"  {note}" for note in notes)]
     lines.append("  phases: " + (", ".join(_phases(history)) or "none"))
-    lines += _listed("faults", _faults(history, faults))
+    lines += _listed("faults", _faults(history))
     lines += _listed("roles", _roles(history))
     lines += _listed("load", _load(history))
     lines += _listed("recent Warning events", warnings(history))
@@ -56,14 +53,14 @@ def _phases(history: History) -> list[str]:
     return out
 
 
-def _faults(history: History, faults: Sequence[Fault]) -> list[str]:
+def _faults(history: History) -> list[str]:
     out = []
-    for index, fault in enumerate(faults):
+    for index, fault in enumerate(history.faults):
         felt = verdict.felt(history, index)
         measured = [m for m in history.measurements if m.fault == index]
         text = f"felt for {felt.seconds:.1f} s" if felt.ever else "not felt"
         last = f"; last measurement: {measured[-1].note}" if measured else ""
-        out.append(f"{fault.describe()}: {text}{last}")
+        out.append(f"{fault.describe}: {text}{last}")
     return out
 
 

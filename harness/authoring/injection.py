@@ -74,7 +74,7 @@ class Injected:
         facts = self.app.stage.history.facts
         default = (restarts("workload"), availability()) if "workload" in facts.roles else ()
         asked = objectives or cast("tuple[Objective, ...]", default)
-        return verdict.exposure_needed(self.app.stage.history, asked, self.faults)
+        return verdict.exposure_needed(self.app.stage.history, asked)
 
     async def until_felt(self, within: Duration | None = None) -> None:
         """Wait until an independent measurement felt every fault. Raises FaultError if none did.

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 from harness.cluster.clusters import Cluster
 from harness.declare import Declared, Scope
 from harness.errors import FaultError
-from harness.history.facts import Json
+from harness.history.facts import FaultFacts, Json
 from harness.images.host_facts import HostFacts
 from harness.kube.client import Kube
 from harness.manifest.objects import Object, Ref
@@ -108,6 +108,17 @@ class Fault(Declared, ABC):
     @abstractmethod
     def describe(self) -> str:
         """One line for tables: what is asked of which target."""
+
+    def facts(self) -> FaultFacts:
+        """What is written down of the fault, so that it can be judged without its class."""
+        return FaultFacts(
+            name=self.name,
+            target=str(self.target),
+            describe=self.describe(),
+            onset=self.onset,
+            scope=self.scope,
+            met=True,
+        )
 
     @classmethod
     def host_support(cls, host: HostFacts) -> Support:

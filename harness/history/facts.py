@@ -4,18 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import (
-    TYPE_CHECKING,
-    Any,
-)
+from typing import Any
 
 from harness.errors import UsageError
 
-if TYPE_CHECKING:
-    pass
-
-
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultFacts:
+    """What judgement and reports say of a fault, as the `trial` record keeps it.
+
+    `describe` is what is asked of which `target`, `onset` what happened, for sentences such as
+    "41 s after <the database slowed>". `met`: a verdict needs proof that the subject met it.
+    """
+
+    name: str
+    target: str
+    describe: str
+    onset: str
+    scope: str
+    met: bool
+
+    @classmethod
+    def of_trial(cls, record: Json) -> list[FaultFacts]:
+        """The faults of a `trial` record, in order. An older run kept only what was declared: its
+        fields are the words then, and nobody recorded who met it."""
+        if "faults" in record:
+            return [cls(**each) for each in record["faults"]]
+        return [
+            cls(
+                name=each["name"],
+                target=str(each.get("target", "")),
+                describe=" ".join(map(str, each.values())),
+                onset=str(record.get("onset", "")),
+                scope="cluster",
+                met=False,
+            )
+            for each in (record.get("scenario") or {}).get("faults", ())
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

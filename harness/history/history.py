@@ -19,7 +19,7 @@ from pathlib import Path
 import orjson
 
 from harness.errors import HistoryError
-from harness.history.facts import Facts, Json, RoleFacts
+from harness.history.facts import Facts, FaultFacts, Json, RoleFacts
 from harness.history.records import (
     HISTORY_FILE,
     PHASES,
@@ -49,6 +49,7 @@ class History:
         self.records: list[Json] = []
         self.trial: Json = {}
         self.facts = Facts(roles={})
+        self.faults: list[FaultFacts] = []
         self.requests = requests if requests is not None else Requests.empty()
         self.events: list[Event] = []
         self.measurements: list[Measurement] = []
@@ -97,6 +98,9 @@ class History:
         match record["type"]:
             case "trial":
                 self.trial = record
+                self.faults = FaultFacts.of_trial(record)
+            case "fault" if record["step"] == "declared":
+                self.faults.append(FaultFacts(**record["facts"]))
             case "facts":
                 roles = {n: RoleFacts(**_tuples(r)) for n, r in record["roles"].items()}
                 self.facts = Facts(roles=roles, scale=record["scale"])

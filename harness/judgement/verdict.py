@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.declare import Expect, Exposure, Fault, Finding, Objective, Sighting
+from harness.declare import Expect, Exposure, Finding, Objective, Sighting
 from harness.history.facts import Json
 from harness.history.history import History
 from harness.history.records import SECOND, Measurement, Window
@@ -91,14 +91,11 @@ class Result:
         }
 
 
-def exposure_needed(
-    history: History, objectives: Sequence[Objective], faults: Sequence[Fault]
-) -> Exposure:
-    """The longest exposure over all fault/objective pairs, times `SAFETY`."""
+def exposure_needed(history: History, objectives: Sequence[Objective]) -> Exposure:
+    """The longest exposure that an objective needs, times `SAFETY`."""
     pairs = [
         (e, f"{o.name}: {e.why}")
         for o in objectives
-        for f in faults
         if (e := o.exposure(history.facts)) is not None
     ]
     if not pairs:
@@ -135,16 +132,14 @@ def control_findings(
     return tuple((o.describe(), o.control(history)) for o in objectives)
 
 
-def judge(
-    history: History, objectives: Sequence[Objective], faults: Sequence[Fault], expect: Expect
-) -> Result:
+def judge(history: History, objectives: Sequence[Objective], expect: Expect) -> Result:
     """The verdict and outcome of a history; see the module's text for the rule."""
-    needed = exposure_needed(history, objectives, faults) if history.facts.roles else None
-    felts = tuple(felt(history, i) for i in range(len(faults)))
+    needed = exposure_needed(history, objectives) if history.facts.roles else None
+    felts = tuple(felt(history, i) for i in range(len(history.faults)))
     control = control_findings(history, objectives) if history.phase("control") else ()
     found = tuple((o.describe(), o.judge(history)) for o in objectives) if control else ()
     shows = tuple((s.describe(), s.seen(history)) for s in expect.shows) if control else ()
-    verdict, blame, reasons = _rule(history, faults, control, felts, needed, found)
+    verdict, blame, reasons = _rule(history, control, felts, needed, found)
     outcome = _outcome(verdict, expect, shows)
     if outcome == "wrong reason":
         missing = [
@@ -170,7 +165,6 @@ Ruling = tuple[VerdictValue, Blame | None, tuple[str, ...]]
 
 def _rule(
     history: History,
-    faults: Sequence[Fault],
     control: Sequence[tuple[str, Finding]],
     felts: Sequence[Felt],
     needed: Exposure | None,
@@ -188,7 +182,7 @@ def _rule(
         return behind
     unfelt = [f for f in felts if not f.ever]
     if unfelt:
-        return "inconclusive", "harness", tuple(_not_felt(history, faults, f) for f in unfelt)
+        return "inconclusive", "harness", tuple(_not_felt(history, f) for f in unfelt)
     broken = tuple(f.reason for _, f in found if f.state == "broken")
     if broken:
         # One objective that broke before others took the machine is enough.
@@ -201,7 +195,7 @@ def _rule(
             "inconclusive",
             "harness",
             tuple(
-                f"{faults[f.fault].describe()} was felt for {f.seconds:.0f} s of the "
+                f"{history.faults[f.fault].describe} was felt for {f.seconds:.0f} s of the "
                 f"{needed.seconds:.0f} s of exposure that survival needs ({needed.why})"
                 for f in short
             ),
@@ -255,11 +249,11 @@ def _crowded(history: History, window: Window, broken: tuple[str, ...]) -> Rulin
     return "inconclusive", "host", (f"the machine was taken: {worst.describe()}", *broken)
 
 
-def _not_felt(history: History, faults: Sequence[Fault], felt_: Felt) -> str:
+def _not_felt(history: History, felt_: Felt) -> str:
     measured = [m for m in history.measurements if m.fault == felt_.fault]
     after = history.phase("inject")
     tried = [m for m in measured if after is not None and m.t >= after.begin]
-    what = faults[felt_.fault].describe()
+    what = history.faults[felt_.fault].describe
     if not tried:
         return f"{what} was never measured after injection, so nothing shows that it was felt"
     return f"{what} was not felt: {tried[-1].note}"
@@ -287,16 +281,14 @@ def _finding(name: str, finding: Finding) -> Json:
     return {"what": name, "state": finding.state, "reason": finding.reason, "at": finding.at}
 
 
-def settled(
-    history: History, objectives: Sequence[Objective], faults: Sequence[Fault], expect: Expect
-) -> bool:
+def settled(history: History, objectives: Sequence[Objective], expect: Expect) -> bool:
     """True if the fault need not be kept up: exposure is reached, or all evidence is in.
 
     Exposure is not all where an objective waits for something that can only happen before the heal.
     All evidence is in when an objective is broken and everything that the variant must show has
     been seen.
     """
-    felts = [felt(history, i) for i in range(len(faults))]
+    felts = [felt(history, i) for i in range(len(history.faults))]
     if not all(f.ever for f in felts):
         return False
     found = [o.judge(history) for o in objectives]
@@ -305,7 +297,7 @@ def settled(
         return all(s.seen(history) is not None for s in expect.shows)
     if any(f.state == "open" and f.before_heal for f in found):
         return False
-    needed = exposure_needed(history, objectives, faults)
+    needed = exposure_needed(history, objectives)
     return all(f.seconds >= needed.seconds for f in felts)
 
 

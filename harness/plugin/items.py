@@ -120,7 +120,6 @@ class ScenarioItem(pytest.Item):
     def _story(self) -> str:
         from harness.authoring.failure_report import tell
         from harness.history.history import History
-        from harness.runs.catalog import faults_of
 
         assert self.end is not None
         result, folder = self.end.result, self.end.plan.placement.folder
@@ -133,7 +132,7 @@ class ScenarioItem(pytest.Item):
             for name, seen in result.shows
         ]
         history = History.read(folder)
-        lines += tell("what was seen", history, faults_of(self.found.scenario), (), folder)
+        lines += tell("what was seen", history, (), folder)
         return "\n".join(lines)
 
 

@@ -10,24 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import harness.faults
-from harness.declare import Fault, load_declared, registered
-from harness.history.facts import Json
 from harness.report.model import Judged, Run, Trial
-
-# Importing them registers every shipped fault, so that `load` finds it by name.
-REGISTERING = (harness.faults,)
-
-
-def describe_fault(declared: Json) -> str:
-    """A fault in one line: its own words if its kind is known here, else its stored fields."""
-    if declared.get("name") in registered("fault"):
-        fault = load_declared("fault", declared)
-        if isinstance(fault, Fault):
-            return fault.describe()
-    rest = {k: v for k, v in declared.items() if k not in ("name", "target")}
-    words = [str(declared.get("name", "fault")), str(declared.get("target", ""))]
-    return " ".join([*(w for w in words if w), *(f"{k} {v}" for k, v in rest.items())])
 
 
 def seconds_text(value: float | None) -> str:

@@ -22,7 +22,7 @@ from harness.history.records import HISTORY_FILE, PHASES, SECOND
 from harness.history.requests import Requests
 from harness.judgement.contention import most_crowded
 from harness.report.compare import compare
-from harness.report.describe import describe_fault, headline, why_exit
+from harness.report.describe import headline, why_exit
 from harness.report.model import (
     Judged,
     Phase,
@@ -136,7 +136,7 @@ def read_trial(folder: Path) -> TrialSource:
         onset=facts.get("onset"),
         load=scenario.get("load") or {},
         phases=_phases(history, zero),
-        faults=_faults(scenario, verdict),
+        faults=_faults(history, verdict),
         exposure=ReportedExposure(**verdict["exposure"]) if verdict.get("exposure") else None,
         control=_findings(verdict.get("control", []), zero),
         objectives=_findings(verdict.get("objectives", []), zero),
@@ -233,16 +233,16 @@ def _notes(facts: Json, history: History) -> list[str]:
     return list(dict.fromkeys(map(str, said)))
 
 
-def _faults(scenario: Json, verdict: Json) -> list[ReportedFault]:
+def _faults(history: History, verdict: Json) -> list[ReportedFault]:
     felt = {f["fault"]: f for f in verdict.get("felt", [])}
     return [
         ReportedFault(
-            what=describe_fault(declared),
+            what=fault.describe,
             asked=felt.get(i, {}).get("asked"),
             achieved=felt.get(i, {}).get("achieved"),
             felt_s=felt.get(i, {}).get("seconds", 0.0),
         )
-        for i, declared in enumerate(scenario.get("faults") or [])
+        for i, fault in enumerate(history.faults)
     ]
 
 

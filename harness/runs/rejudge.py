@@ -1,7 +1,7 @@
 """Judging a recorded run again: folder in, verdicts out, no cluster.
 
-What a trial declared is loaded from its history by registered name, so the Python that declared it
-is not needed.
+The objectives of a trial are loaded from its history by registered name; of its faults the history
+says all that judgement asks, so the Python that declared or carried them out is not needed.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import cast
 
 import orjson
 
-import harness.faults
 import harness.objectives.shows
-from harness.declare import Expect, Fault, Objective, Observable, load_declared
+from harness.declare import Expect, Objective, Observable, load_declared
 from harness.errors import HistoryError
 from harness.history.facts import Json
 from harness.history.history import History
@@ -31,8 +30,8 @@ from harness.runs.folder import (
     write_json,
 )
 
-# Importing these registers every shipped fault and objective.
-REGISTERING = (harness.faults, harness.objectives.shows)
+# Importing it registers every shipped objective.
+REGISTERING = (harness.objectives.shows,)
 
 
 def rejudge(folder: Path) -> int:
@@ -85,6 +84,5 @@ def judge_folder(folder: Path) -> Result:
         )
     scenario, expect = trial["scenario"], trial["expect"]
     objectives = [cast(Objective, load_declared("objective", o)) for o in scenario["objectives"]]
-    faults = [cast(Fault, load_declared("fault", f)) for f in scenario["faults"]]
     shows = [cast(Observable, load_declared("shows", s)) for s in expect["shows"]]
-    return apply_rule(history, objectives, faults, Expect(expect["verdict"], shows=shows))
+    return apply_rule(history, objectives, Expect(expect["verdict"], shows=shows))

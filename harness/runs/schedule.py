@@ -11,7 +11,6 @@ from harness.cluster.capacity import Room
 from harness.cluster.leases import cluster_lease
 from harness.images.supply import Supply
 from harness.judgement.verdict import judge
-from harness.runs import catalog
 from harness.runs.folder import (
     TRIAL_FILE,
     VERDICT_FILE,
@@ -83,8 +82,7 @@ async def trial(each: TrialPlan, connections: Connections, listener: RunListener
     begin, wall = time.monotonic(), time.time()
     listener.begin(each.placement.trial, each.scenario.title, each.variant)
     ended = await run_trial(each, connections, listener)
-    faults = catalog.faults_of(each.scenario)
-    result = judge(ended.history, each.scenario.objectives, faults, each.expect)
+    result = judge(ended.history, each.scenario.objectives, each.expect)
     took = time.monotonic() - begin
     write_json(
         each.placement.folder / TRIAL_FILE,

@@ -100,6 +100,7 @@ class Stage:
             schema=SCHEMA,
             trial=placement.trial,
             onset=" and ".join(f.onset for f in self.faults),
+            faults=[asdict(f.facts()) for f in self.faults],
             seed=placement.seed,
             scale=placement.scale,
             cluster=self.connections.cluster.name,
@@ -259,6 +260,7 @@ class Stage:
         """The fault's number in the history; for tests, which name faults after the deployment."""
         if fault not in self.faults:
             self.faults.append(fault)
+            self.writer.append("fault", step="declared", facts=asdict(fault.facts()))
         return self.faults.index(fault)
 
     def about_to_inject(self) -> frozenset[str]:

@@ -194,7 +194,7 @@ class _Trial:
 
     async def _sustain(self, generator: Generator) -> None:
         """Until exposure is reached or all evidence is in; the bound only ends a lost trial."""
-        needed = verdict.exposure_needed(self.history, self.objectives, self.faults)
+        needed = verdict.exposure_needed(self.history, self.objectives)
         longest = max(needed.seconds, *self._bounds())
         deadline = time.monotonic() + longest + SUSTAIN_MARGIN_S
         if not all(verdict.felt(self.history, i).ever for i in range(len(self.faults))):
@@ -202,7 +202,7 @@ class _Trial:
         while time.monotonic() < deadline:
             generator.check()
             self.history.poll()
-            if verdict.settled(self.history, self.objectives, self.faults, self.plan.expect):
+            if verdict.settled(self.history, self.objectives, self.plan.expect):
                 return
             for index in range(len(self.faults)):
                 await self.stage.measure(index)

@@ -202,7 +202,7 @@ def write_trial(run: Path, story: Story) -> Path:
     if story.stops_in is None:
         history = History.read(folder)
         declared: list[Objective] = list(scenario(story).objectives)
-        result = judge(history, declared, [SLOW], expect(story))
+        result = judge(history, declared, expect(story))
         (folder / "verdict.json").write_bytes(
             orjson.dumps(result.to_json(), option=orjson.OPT_INDENT_2)
         )
@@ -301,7 +301,17 @@ class Play:
             "scenario": scenario(s).to_json(),
             "seed": s.seed,
             "scale": s.scale,
-            "onset": "the database slowed",
+            "onset": SLOW.onset,
+            "faults": [
+                {
+                    "name": SLOW.name,
+                    "target": SLOW.target,
+                    "describe": SLOW.describe(),
+                    "onset": SLOW.onset,
+                    "scope": SLOW.scope,
+                    "met": False,
+                }
+            ],
             "versions": {"kubernetes": "v1.36.3", "kind": "v0.33.0"},
             "cluster": "harness",
             "expect": {

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from harness import objectives
 from harness.declare import Declared, Exposure, Finding, Objective, Scope
 from harness.history.arrivals import Due, Header, Schedule
-from harness.history.facts import Facts, Json, RoleFacts
+from harness.history.facts import Facts, FaultFacts, Json, RoleFacts
 from harness.history.history import History
 from harness.history.outcomes import TIMEOUT
 from harness.history.records import SECOND
@@ -36,6 +36,14 @@ WORKLOAD = RoleFacts(
         "liveness_s": "3 x 3 s period + 1 s timeout",
         "readiness_out_s": "3 x 1 s period + 1 s timeout",
     },
+)
+SLOW = FaultFacts(
+    name="slow-dependency",
+    target="database",
+    describe="database 3s slower",
+    onset="the database slowed",
+    scope="namespace",
+    met=False,
 )
 ENTRY = RoleFacts(role="entry", ref="Service/front-door", namespace=NAMESPACE)
 # Phases of a trial in which the fault is felt for longer than 1.5 x 10 s.
@@ -118,6 +126,7 @@ class Tale:
     load: tuple[float, float] = (9.0, 60.5)
     records: list[Json] = field(default_factory=list)
     roles: Sequence[RoleFacts] = (WORKLOAD, ENTRY)
+    faults: Sequence[FaultFacts] = (SLOW,)
     scale: int = 1
     started_late: float = 0.0
 
@@ -234,7 +243,13 @@ class Tale:
         history = History(self._requests(t))
         roles = {r.role: asdict(r) for r in self.roles}
         told: list[Json] = [
-            {"t": at(0.0), "type": "trial", "schema": 1, "onset": "the database slowed"},
+            {
+                "t": at(0.0),
+                "type": "trial",
+                "schema": 1,
+                "onset": " and ".join(f.onset for f in self.faults),
+                "faults": [asdict(f) for f in self.faults],
+            },
             {"t": at(0.1), "type": "facts", "roles": roles, "scale": self.scale},
         ]
         for name, (begin, end) in self.edges.items():

@@ -144,7 +144,7 @@ def test_a_tests_folder_has_a_plain_name() -> None:
 
 def test_a_story_tells_what_was_seen(tmp_path: Path) -> None:
     folder = histories.write_trial(tmp_path, histories.FRAGILE)
-    told = "\n".join(tell("shop", History.read(folder), [histories.SLOW], ["a note"], folder))
+    told = "\n".join(tell("shop", History.read(folder), ["a note"], folder))
     assert told.startswith("shop\n  a note\n  phases: preflight 1.2 s")
     assert "database 3s slower: felt for " in told
     assert "workload (Deployment/checkout-api): ready " in told

@@ -85,6 +85,7 @@ class Stage:
     def add_fault(self, fault: Fault) -> int:
         if fault not in self.faults:
             self.faults.append(fault)
+            self.history.faults.append(fault.facts())
         return self.faults.index(fault)
 
     def about_to_inject(self) -> frozenset[str]:

@@ -137,6 +137,24 @@ def test_objective_of_another_version(run: Path) -> None:
         rejudge(run)
 
 
+def test_a_fault_that_nobody_knows_any_more_is_judged_all_the_same(run: Path) -> None:
+    before = judge_folder(run / "liveness-checks-database__hardened")
+    for path in run.glob("*/history.jsonl"):
+        path.write_bytes(path.read_bytes().replace(b'"name":"slow-dependency"', b'"name":"gone"'))
+    assert judge_folder(run / "liveness-checks-database__hardened") == before
+
+
+def test_a_run_that_kept_only_what_was_declared_of_its_faults(run: Path) -> None:
+    path = run / "liveness-checks-database__not-felt" / "history.jsonl"
+    first, _, rest = path.read_bytes().partition(b"\n")
+    trial = orjson.loads(first)
+    del trial["faults"]
+    path.write_bytes(orjson.dumps(trial) + b"\n" + rest)
+    assert judge_folder(path.parent).deciding.startswith(
+        "slow-dependency database 3s was not felt: "
+    )
+
+
 def test_folder_that_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(HistoryError, match="is no run folder") as caught:
         rejudge(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from judged import NAMESPACE, Slow, Tale, at, calm
+from judged import NAMESPACE, Tale, at, calm
 
 from harness import objectives
 from harness.declare import Expect, Objective
@@ -194,6 +194,6 @@ def test_the_fault_is_kept_up_while_an_objective_waits_for_it() -> None:
     tale = calm()
     tale.pod(23, "a", ready=False)
     expect = Expect("failed", shows=[shows.stuck("workload", during="14s")])
-    assert not settled(tale.until(36), asked, [Slow()], expect), "exposure is reached"
-    assert not settled(tale.until(36.9), asked, [Slow()], expect), "not shown yet"
-    assert settled(tale.until(39.5), asked, [Slow()], expect)
+    assert not settled(tale.until(36), asked, expect), "exposure is reached"
+    assert not settled(tale.until(36.9), asked, expect), "not shown yet"
+    assert settled(tale.until(39.5), asked, expect)

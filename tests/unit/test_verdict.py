@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from judged import WORKLOAD, Says, Slow, Tale, at, calm, declared
+from judged import SLOW, WORKLOAD, Says, Tale, at, calm, declared
 
 from harness import objectives
-from harness.declare import Expect, Fault, Finding
+from harness.declare import Expect, Finding
 from harness.judgement.verdict import (
     Result,
     decided,
@@ -20,13 +20,12 @@ from harness.judgement.verdict import (
 )
 from harness.objectives import shows
 
-SLOW: list[Fault] = [Slow()]
 MET, BROKEN, OPEN = (Finding(s, f"it is {s}") for s in ("met", "broken", "open"))
 SURVIVES, FAILS = Expect("survived"), Expect("failed")
 
 
 def ruling(tale: Tale, *given: Says, expect: Expect = SURVIVES) -> Result:
-    return judge(tale.until(), given or [Says(MET)], SLOW, expect)
+    return judge(tale.until(), given or [Says(MET)], expect)
 
 
 def test_calm_trial_survives() -> None:
@@ -161,8 +160,8 @@ def test_fault_that_was_never_measured_was_not_felt() -> None:
 
 
 def test_every_fault_must_be_felt() -> None:
-    tale = calm()
-    result = judge(tale.until(), [Says(BROKEN)], [Slow(), Slow("cache")], FAILS)
+    cache = replace(SLOW, target="cache", describe="cache 3s slower")
+    result = ruling(calm(faults=(SLOW, cache)), Says(BROKEN), expect=FAILS)
     assert result.deciding == (
         "cache 3s slower was never measured after injection, so nothing shows that it was felt"
     )
@@ -225,7 +224,7 @@ def test_felt_is_per_fault() -> None:
 
 
 def test_exposure_is_one_and_a_half_times_the_slowest_pair_with_its_arithmetic() -> None:
-    needed = exposure_needed(calm().until(), declared(), SLOW)
+    needed = exposure_needed(calm().until(), declared())
     assert needed.seconds == pytest.approx(1.5 * 10)
     assert needed.why == "(restarts: 3 x 3 s period + 1 s timeout) x 1.5"
 
@@ -233,15 +232,15 @@ def test_exposure_is_one_and_a_half_times_the_slowest_pair_with_its_arithmetic()
 def test_exposure_without_liveness_goes_by_readiness_and_without_both_by_a_floor() -> None:
     slow = [objectives.restarts("workload")]
     roles = (replace(WORKLOAD, liveness_s=None),)
-    assert exposure_needed(calm(roles=roles).until(), slow, SLOW).seconds == pytest.approx(6)
+    assert exposure_needed(calm(roles=roles).until(), slow).seconds == pytest.approx(6)
     roles = (replace(WORKLOAD, liveness_s=None, readiness_out_s=None),)
-    needed = exposure_needed(calm(roles=roles).until(), slow, SLOW)
+    needed = exposure_needed(calm(roles=roles).until(), slow)
     assert needed.seconds == pytest.approx(15)
     assert "workload has no probe" in needed.why
 
 
 def test_exposure_of_objectives_that_name_no_time() -> None:
-    assert exposure_needed(calm().until(), [Says(MET, needs=None)], SLOW).seconds == 5.0
+    assert exposure_needed(calm().until(), [Says(MET, needs=None)]).seconds == 5.0
 
 
 # -- ending phases early -------------------------------------------------------------------------
@@ -249,8 +248,8 @@ def test_exposure_of_objectives_that_name_no_time() -> None:
 
 def test_fault_is_kept_up_until_exposure() -> None:
     given = [Says(OPEN, needs=10.0)]
-    assert not settled(calm().until(35.5), given, SLOW, SURVIVES)
-    assert settled(calm().until(36.5), given, SLOW, SURVIVES)
+    assert not settled(calm().until(35.5), given, SURVIVES)
+    assert settled(calm().until(36.5), given, SURVIVES)
 
 
 def test_fault_is_kept_up_until_all_evidence_is_in() -> None:
@@ -258,13 +257,13 @@ def test_fault_is_kept_up_until_all_evidence_is_in() -> None:
     tale = calm()
     tale.pod(30, "a", restarts=1, ready=False)
     given = [Says(BROKEN, needs=100)]
-    assert not settled(tale.until(29.5), given, SLOW, wanted)
-    assert settled(tale.until(30.5), given, SLOW, wanted)
-    assert not settled(tale.until(30.5), [Says(OPEN, needs=100)], SLOW, wanted)
+    assert not settled(tale.until(29.5), given, wanted)
+    assert settled(tale.until(30.5), given, wanted)
+    assert not settled(tale.until(30.5), [Says(OPEN, needs=100)], wanted)
 
 
 def test_unfelt_fault_never_settles() -> None:
-    assert not settled(calm().until(20.7), [Says(BROKEN, needs=0)], SLOW, FAILS)
+    assert not settled(calm().until(20.7), [Says(BROKEN, needs=0)], FAILS)
 
 
 def test_recovery_is_over_when_nothing_more_is_to_be_waited_for() -> None:
