@@ -124,7 +124,7 @@ class Namespace(str):
 
     def story(self) -> list[str]:
         """What a failing test shows of it."""
-        return tell(f"namespace {self}", self.history, (), (), self._folder)
+        return tell(f"namespace {self}", self.history, (), self._folder)
 
     def _read(self, path: str | Path) -> tuple[str, str]:
         tried = [base / path for base in self._where]
