@@ -35,6 +35,10 @@ Shape = Literal["single", "workers", "ha"]
 
 Expected = Literal["survived", "failed"]
 
+During = Literal["fault", "recovered", "all"]
+"""A stretch of a trial: from injection to heal; the 5 s from the first moment after the heal at
+which the role is fully ready and requests succeed; or from injection to the end of recovery."""
+
 AS_GIVEN = "as-given"
 """Name of the variant that runs a user's subject unpatched."""
 

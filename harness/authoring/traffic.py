@@ -9,12 +9,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal, get_args
 
 from harness.authoring.app import App
-from harness.declare import Load
+from harness.declare import During, Load
 from harness.errors import Inconclusive, UsageError
 from harness.history.records import Window
 from harness.history.requests import Requests
 from harness.load.generator import Generator
-from harness.objectives.traffic import During, Recovery, window_of
+from harness.objectives.traffic import Recovery, window_of
 from harness.trial.trial import RECOVER_MARGIN_S
 
 Stretch = Literal["control", "fault", "recovered", "all"]

@@ -13,6 +13,7 @@ from harness.commands.running import out, until_done
 from harness.images.reading import as_given
 from harness.manifest.subject_file import SubjectFile, load_subject
 from harness.runs import catalog
+from harness.runs.fitting import NotApplicable, fit, required_roles
 
 
 def list(
@@ -32,19 +33,21 @@ def _all() -> Table:
             found.slug,
             found.scenario.title,
             ", ".join(found.scenario.variants),
-            ", ".join(catalog.required_roles(found.scenario)),
+            ", ".join(required_roles(found.scenario)),
         )
     return table
 
 
 def _fitting(subject: SubjectFile) -> Table:
-    """Decided as a run decides it: by the roles, then by what the faults can do to the objects."""
+    """Decided as a run decides it, see `harness.runs.fitting`."""
     objects = until_done(as_given(subject))
     table = _table("scenario", "applies")
     for found in catalog.discover():
-        left_out = catalog.applicable(found, subject, objects)
-        variants = ", ".join(catalog.for_subject(found.scenario, subject).variants)
-        table.add_row(found.slug, f"no: {left_out.why}" if left_out else f"yes: {variants}")
+        fitted = fit(found, subject, objects)
+        if isinstance(fitted, NotApplicable):
+            table.add_row(found.slug, f"no: {fitted.why}")
+        else:
+            table.add_row(found.slug, f"yes: {', '.join(fitted.scenario.variants)}")
     return table
 
 

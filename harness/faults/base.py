@@ -120,6 +120,11 @@ class Fault(Declared, ABC):
             met=True,
         )
 
+    @property
+    def cured_by_restarts(self) -> int:
+        """Restarts of the target that end what the fault did, where nothing else can; else 0."""
+        return 0
+
     @classmethod
     def host_support(cls, host: HostFacts) -> Support:
         """What this host offers for the fault; asked by `harness doctor` and by preflight."""

@@ -63,6 +63,11 @@ class Hang(Fault):
         """One line for tables."""
         return f"{self._whose()} hanging"
 
+    @property
+    def cured_by_restarts(self) -> int:
+        """A restart of each pod: a hung process cannot help itself."""
+        return self.pods
+
     def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
         """A workload with an HTTP probe: something must be askable."""
         found = workloads.support_http(role, objects)

@@ -113,9 +113,10 @@ timeout = "10s"
 """
 _OBJECTIVES = """\
 [objectives]
-# share of requests that must succeed once a fault is over
+# share of requests that must succeed once a fault is over; while it lasts, too:
+# availability = { at_least = 0.99, during = "all" }
 availability = 0.99
-# how many container restarts a fault may cause
+# how many container restarts a fault may cause, beside those that are its only cure
 restarts = 0
 # how soon after a fault all must be well again; "readiness" is what your probes declare
 recovery = "readiness + 5s"

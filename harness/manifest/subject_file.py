@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from harness.declare import During
 from harness.errors import ManifestError
 from harness.manifest.objects import Ref, did_you_mean
 from harness.units import names_in, quantity_bytes, seconds
@@ -171,18 +172,43 @@ class LoadTable(_Table):
         return {name: each.weight for name, each in self.endpoints.items()}
 
 
-class ObjectivesTable(_Table):
-    """`[objectives]`: what the user asks of the application, whatever the scenario.
+class AvailabilityBound(_Table):
+    """`availability`: the share of the intended requests that must succeed, and in which stretch.
 
-    `availability` is a share of the intended requests, `p99` in seconds, `restarts` the most that
-    are allowed, `recovery` the longest time back to health: a duration or a sum with the times
-    that the manifests declare, such as "readiness + 5s".
+    A number alone means the default stretch: whole again once the fault is over.
     """
 
-    availability: float | None = Field(default=None, gt=0, le=1)
-    p99: Annotated[float | None, BeforeValidator(lambda v: None if v is None else seconds(v))] = (
-        None
-    )
+    at_least: float = Field(gt=0, le=1)
+    during: During = "recovered"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        return data if isinstance(data, dict | cls) else {"at_least": data}
+
+
+class LatencyBound(_Table):
+    """`p99`: the time in seconds that 99 of 100 requests must stay within, and in which stretch."""
+
+    at_most: Seconds
+    during: During = "recovered"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        return data if isinstance(data, dict | cls) else {"at_most": data}
+
+
+class ObjectivesTable(_Table):
+    """`[objectives]`: what the user asks of the application, in every scenario.
+
+    `restarts` is the most that are allowed beside those that are a fault's only cure, `recovery`
+    the longest time back to health: a duration or a sum with the times that the manifests declare,
+    such as "readiness + 5s".
+    """
+
+    availability: AvailabilityBound | None = None
+    p99: LatencyBound | None = None
     restarts: int | None = Field(default=None, ge=0)
     recovery: Annotated[str, AfterValidator(_recovery)] | None = None
 
@@ -300,11 +326,10 @@ def _explained(error: ValidationError, path: Path) -> ManifestError:
             lines.append(f"{key}: missing")
             remedies.append(f"{key}: add it (see the example in the README, or harness init)")
         elif each["type"] == "literal_error":
-            choices = ", ".join(get_args(Protocol))
+            choices = re.findall(r"'([^']+)'", each["ctx"]["expected"])
             lines.append(f'{key}: "{each["input"]}" is not known')
-            remedies.append(
-                f"{key}: {did_you_mean(str(each['input']), get_args(Protocol)) or choices}"
-            )
+            guess = did_you_mean(str(each["input"]), choices)
+            remedies.append(f"{key}: {guess or ', '.join(choices)}")
         else:
             message = each["msg"].removeprefix("Value error, ").replace("Input", "it", 1)
             lines.append(f"{key}: {message}")
@@ -313,19 +338,22 @@ def _explained(error: ValidationError, path: Path) -> ManifestError:
 
 
 def _known_keys(loc: tuple[str, ...]) -> list[str]:
-    table: type[BaseModel] = SubjectFile
-    inner: dict[str, type[BaseModel]] = {
-        "subject": SubjectTable,
-        "build": Build,
-        "roles": Role,
-        "load": LoadTable,
-        "objectives": ObjectivesTable,
-    }
-    if loc:
-        table = inner[loc[0]]
-        if loc[:2] == ("load", "endpoints"):
-            table = Endpoint
+    table = _TABLES[max((t for t in _TABLES if t == loc[: len(t)]), key=len)]
     known = list(table.model_fields)
     if table is SubjectFile:
         known.remove("directory")
     return known + (["service"] if table is Role else [])
+
+
+_TABLES: dict[tuple[str, ...], type[BaseModel]] = {
+    (): SubjectFile,
+    ("subject",): SubjectTable,
+    ("build",): Build,
+    ("roles",): Role,
+    ("load",): LoadTable,
+    ("load", "endpoints"): Endpoint,
+    ("objectives",): ObjectivesTable,
+    ("objectives", "availability"): AvailabilityBound,
+    ("objectives", "p99"): LatencyBound,
+}
+"""The models by the place of their table in the file."""

@@ -21,16 +21,21 @@ _ENDINGS = 2
 @register("objective", "restarts")
 @dataclass(frozen=True)
 class Restarts(Declared):
-    """No more than `at_most` container restarts of a role between injection and recovery."""
+    """No more than `at_most` container restarts of a role between injection and recovery.
+
+    `cures` more are allowed: those by which alone the application can leave what the fault did.
+    """
 
     role: str
     at_most: int = field(default=0, kw_only=True)
+    cures: int = field(default=0, kw_only=True)
 
     scope: ClassVar[Scope] = "namespace"
 
     def describe(self) -> str:
         """One line for tables."""
-        return f"at most {self.at_most} restarts of {self.role}"
+        cures = f" beside {self.cures} that cure the fault" if self.cures else ""
+        return f"at most {self.at_most} restarts of {self.role}{cures}"
 
     def judge(self, history: History) -> Finding:
         """Broken at the first restart too many; met once recovery is over."""
@@ -38,8 +43,9 @@ class Restarts(Declared):
         if window is None:
             return Finding("open", f"no fault yet to restart {self.role}")
         seen = history.restarts(self.role, window)
-        if len(seen) > self.at_most:
-            return Finding("broken", self._story(history, window, seen), seen[self.at_most].t)
+        allowed = self.at_most + self.cures
+        if len(seen) > allowed:
+            return Finding("broken", self._story(history, window, seen), seen[allowed].t)
         reason = f"{len(seen)} restarts of {self.role}"
         return _undisturbed(history, self.role, reason)
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from harness.declare import Declared, Exposure, Finding, Scope, register
+from harness.declare import Declared, During, Exposure, Finding, Scope, register
 from harness.errors import UsageError
 from harness.history.facts import Facts
 from harness.history.history import History
@@ -18,8 +18,6 @@ from harness.history.records import SECOND, Window
 from harness.history.requests import Requests
 from harness.objectives.bounds import bound_seconds, check_bound
 from harness.units import seconds
-
-During = Literal["fault", "recovered", "all"]
 
 RECOVERED_S = 5.0
 """Length of the window `recovered`, which begins when the role is ready and requests succeed."""

@@ -26,17 +26,18 @@ class ScenarioFile(pytest.File):
     def collect(self) -> Iterator[ScenarioItem]:
         """One item per variant; an error in the file is a collection error with its remedy."""
         from harness.runs import catalog
+        from harness.runs.fitting import NotApplicable, fit
 
         try:
             found = catalog.load_scenario(self.path.parent)
             own = settings.subject(self.config)
             if own is not None:
-                subject, objects = own
-                if catalog.applicable(found, subject, objects) is not None:
+                fitted = fit(found, *own)
+                if isinstance(fitted, NotApplicable):
                     # Not collected rather than skipped: nothing that could have run is hidden,
                     # and `harness list --subject` tells why.
                     return
-                found = catalog.fitted(found, subject)
+                found = fitted
         except HarnessError as error:
             raise self.CollectError(str(error)) from error
         for variant in found.scenario.variants:

@@ -23,7 +23,7 @@ from harness.history.records import PHASES
 from harness.host.progress import reporter
 from harness.report.model import Outcome, Verdict
 from harness.report.summary import MARKS, STYLES, print_summary
-from harness.runs.catalog import NotApplicable
+from harness.runs.fitting import NotApplicable
 
 __all__ = ["LiveTrials", "print_summary"]
 

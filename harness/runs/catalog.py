@@ -1,7 +1,8 @@
-"""Finding scenarios on disk, and which of them apply to a subject.
+"""Finding scenarios on disk.
 
 A scenario is a folder with a `scenario.py` that defines `scenario`, and one kustomize component per
-variant beside it. Nothing is rendered or run here.
+variant beside it. Nothing is rendered or run here; which of them apply to a user's own application,
+and how, is in `harness.runs.fitting`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import paths
-from harness.declare import AS_GIVEN, Expect, Load, Scenario
+from harness.declare import Scenario
 from harness.errors import HarnessError, UsageError
 from harness.faults.base import Fault
-from harness.manifest.objects import Object, did_you_mean
+from harness.manifest.objects import did_you_mean
 from harness.manifest.subject_file import SubjectFile, load_subject
 
 FILE = "scenario.py"
@@ -39,15 +40,6 @@ class Found:
         """The variant's kustomize component; None if the variant is the subject unpatched."""
         folder = self.folder / variant
         return folder if (folder / "kustomization.yaml").is_file() else None
-
-
-@dataclass(frozen=True)
-class NotApplicable:
-    """A scenario that a subject cannot be put through, and why."""
-
-    slug: str
-    title: str
-    why: str
 
 
 def discover(folder: Path | None = None) -> list[Found]:
@@ -79,6 +71,7 @@ def load_scenario(folder: Path) -> Found:
         raise UsageError(
             f"{path} defines no `scenario`", remedy="define scenario = Scenario(title=..., ...)"
         )
+    faults_of(scenario)
     return Found(dataclasses.replace(scenario, slug=folder.name), folder)
 
 
@@ -108,87 +101,14 @@ def sample_subject(name: str) -> SubjectFile:
     return load_subject(folder)
 
 
-def required_roles(scenario: Scenario) -> list[str]:
-    """The roles that a subject must bind for a scenario, in a stable order."""
-    roles = ["entry"]
-    roles += [fault.target for fault in scenario.faults]
-    for objective in scenario.objectives:
-        role = getattr(objective, "role", None)
-        if role is not None:
-            roles.append(role)
-    return list(dict.fromkeys(roles))
-
-
-def applicable(
-    found: Found, subject: SubjectFile, objects: Sequence[Object] | None = None
-) -> NotApplicable | None:
-    """Why a scenario does not apply to a subject; None if it does.
-
-    By the roles that the subject binds, and, where its rendered and checked `objects` are given, by
-    what the faults can do to them.
-    """
-    scenario = found.scenario
-    missing = [r for r in required_roles(scenario) if r not in subject.roles]
-    if missing:
-        file = f"{subject.directory.name}/harness.toml"
-        why = f"needs role {', '.join(missing)}, which {file} does not bind"
-        return NotApplicable(scenario.slug, scenario.title, why)
-    for fault in faults_of(scenario) if objects is not None else ():
-        support = fault.target_support(subject.role(fault.target), objects or ())
-        if support.state == "unsupported":
-            why = f"{fault.describe()}: {support.why}"
-            return NotApplicable(scenario.slug, scenario.title, why)
-    return None
-
-
-def fitted(found: Found, subject: SubjectFile) -> Found:
-    """A scenario that applies, as it is for a user's subject."""
-    return dataclasses.replace(found, scenario=for_subject(found.scenario, subject))
-
-
-def for_subject(scenario: Scenario, subject: SubjectFile) -> Scenario:
-    """A shipped scenario for a user's subject: unpatched, expected to survive, own load and bounds.
-
-    What the subject's file says under [objectives] and [load] replaces what the scenario says.
-    """
-    asked = subject.objectives
-    replaced = []
-    for objective in scenario.objectives:
-        changes: dict[str, object] = {}
-        if objective.name == "availability" and asked.availability is not None:
-            changes["at_least"] = asked.availability
-        if objective.name == "restarts" and asked.restarts is not None:
-            changes["at_most"] = asked.restarts
-        if objective.name == "recovery" and asked.recovery is not None:
-            changes["within"] = asked.recovery
-        if objective.name == "latency" and asked.p99 is not None:
-            changes["at_most"] = f"{asked.p99:g}s"
-        replaced.append(dataclasses.replace(objective, **changes) if changes else objective)  # type: ignore[type-var]
-    variants = {AS_GIVEN: Expect("survived")}
-    if subject.subject.variants is not None:
-        for component in sorted(subject.subject.variants.iterdir()):
-            if (component / "kustomization.yaml").is_file():
-                variants[component.name] = Expect("survived")
-    return dataclasses.replace(
-        scenario,
-        subject=subject.subject.name,
-        load=_own_load(scenario.load, subject),
-        objectives=tuple(replaced),
-        variants=variants,
-    )
-
-
-def _own_load(load: Load, subject: SubjectFile) -> Load:
-    """The endpoints are always the subject's; rate and timeout where its file names them."""
-    own, named = subject.load, subject.load.model_fields_set
-    return dataclasses.replace(
-        load,
-        endpoints=None,
-        rate=own.rate if "rate" in named else load.rate,
-        timeout=f"{own.timeout:g}s" if "timeout" in named else load.timeout,
-    )
-
-
 def faults_of(scenario: Scenario) -> list[Fault]:
-    """The faults with the cycle that a trial drives."""
-    return [f for f in scenario.faults if isinstance(f, Fault)]
+    """The faults, with the cycle that a trial drives. Raises UsageError for what is none."""
+    faults = []
+    for each in scenario.faults:
+        if not isinstance(each, Fault):
+            raise UsageError(
+                f"{each!r} cannot be injected: it is no harness.faults.base.Fault",
+                remedy="derive it from Fault, which has the cycle that a trial drives",
+            )
+        faults.append(each)
+    return faults

@@ -25,7 +25,7 @@ from harness import paths
 from harness.errors import HistoryError, HostError
 from harness.history.facts import Json
 from harness.judgement.verdict import Result, exit_code
-from harness.runs.catalog import NotApplicable
+from harness.runs.fitting import NotApplicable
 
 SCHEMA = 1
 RUN_FILE = "run.json"

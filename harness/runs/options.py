@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.judgement.verdict import Result
-from harness.runs.catalog import NotApplicable
+from harness.runs.fitting import NotApplicable
 from harness.trial.placement import Listener
 from harness.trial.trial import TrialPlan
 

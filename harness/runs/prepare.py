@@ -22,7 +22,8 @@ from harness.manifest.isolation import Isolation, isolate
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import SubjectFile, load_subject
 from harness.runs import catalog
-from harness.runs.catalog import Found, NotApplicable
+from harness.runs.catalog import Found
+from harness.runs.fitting import NotApplicable, fit, unsupported
 from harness.runs.options import Options
 from harness.trial.placement import Placement
 from harness.trial.trial import TrialPlan
@@ -49,11 +50,11 @@ def select(
     chosen: list[tuple[Found, SubjectFile]] = []
     left_out: list[NotApplicable] = []
     for each in found:
-        why = catalog.applicable(each, subject)
-        if why is not None:
-            left_out.append(why)
+        fitted = fit(each, subject)
+        if isinstance(fitted, NotApplicable):
+            left_out.append(fitted)
         else:
-            chosen.append((catalog.fitted(each, subject), subject))
+            chosen.append((fitted, subject))
     return chosen, left_out
 
 
@@ -82,7 +83,7 @@ async def prepare(
         )
         rendered[name] = made.objects
         notes += made.notes
-        left_out = catalog.applicable(found, subject, made.objects)
+        left_out = unsupported(scenario, subject, made.objects)
         if left_out is not None:
             return left_out
     wanted = [each for objects in rendered.values() for each in objects]

@@ -17,8 +17,9 @@ from harness.errors import UsageError
 from harness.images.supply import Supply
 from harness.manifest.subject_file import load_subject
 from harness.runs import catalog
-from harness.runs.catalog import Found, NotApplicable
+from harness.runs.catalog import Found
 from harness.runs.connections import connected_cluster
+from harness.runs.fitting import NotApplicable
 from harness.runs.folder import (
     Summary,
     finish,

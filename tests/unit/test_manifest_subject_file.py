@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import ManifestError
 from harness.manifest.objects import Ref
-from harness.manifest.subject_file import load_subject
+from harness.manifest.subject_file import AvailabilityBound, LatencyBound, load_subject
 
 DESIGN = """
 [subject]
@@ -90,8 +90,15 @@ def test_the_file_of_the_design(shop: Path) -> None:
     assert found.roles["database"].ref == Ref("Service", "postgres", port=5432)
     assert found.load.rate == 50
     assert found.load.weights() == {"GET /": 1.0}
-    assert found.objectives.availability == 0.99
+    assert found.objectives.availability == AvailabilityBound(at_least=0.99, during="recovered")
     assert found.objectives.p99 is None
+
+
+def test_an_objective_may_name_its_stretch(shop: Path) -> None:
+    text = DESIGN.replace("0.99", '{ at_least = 0.9, during = "fault" }')
+    found = load_subject(write(shop, text + 'p99 = { at_most = "300ms", during = "all" }\n'))
+    assert found.objectives.availability == AvailabilityBound(at_least=0.9, during="fault")
+    assert found.objectives.p99 == LatencyBound(at_most=0.3, during="all")
 
 
 def test_everything_that_can_be_said(shop: Path) -> None:
@@ -105,7 +112,7 @@ def test_everything_that_can_be_said(shop: Path) -> None:
     assert found.load.timeout == 2.5
     assert found.load.weights() == {"GET /cart": 4.0, "POST /orders": 1.0}
     assert found.load.endpoints["POST /orders"].headers == {"Content-Type": "application/json"}
-    assert found.objectives.p99 == 0.5
+    assert found.objectives.p99 == LatencyBound(at_most=0.5)
     assert found.objectives.recovery == "readiness + 5s"
     assert found.model_dump(mode="json")["roles"]["entry"]["ref"] == "Service/front-door:8080"
 
@@ -145,6 +152,9 @@ def test_a_path_that_is_not_there(shop: Path) -> None:
         ("rate = 50", 'timeout = "5 minutes"', '"5 minutes" is no duration', "correct the value"),
         ("rate = 50", 'endpoints = { "/cart" = 1 }', '"/cart" is no endpoint', "correct the value"),
         ("availability = 0.99", "availability = 99", "objectives.availability", "99"),
+        ("availability = 0.99", 'availability = "most"', "valid number", "'most'"),
+        ("0.99", '{ at_least = 0.9, during = "faults" }', '"faults" is not known', '"fault"?'),
+        ("0.99", "{ at_lest = 0.9 }", "availability.at_lest: no such key", '"at_least"?'),
         ("availability = 0.99", 'recovery = "ready + 5s"', '"ready" is no time', "correct"),
         ('"Deployment/checkout"', '"checkout"', '"checkout" names no object', "Kind/name"),
         (

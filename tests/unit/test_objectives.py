@@ -31,6 +31,7 @@ def test_restarts_broken_at_the_first_one_too_many() -> None:
     tale.pod(30, "a", restarts=1)
     tale.pod(35, "b", restarts=1)
     assert objectives.restarts("workload", at_most=2).judge(tale.until()).state == "met"
+    assert objectives.restarts("workload", at_most=1, cures=1).judge(tale.until()).state == "met"
     found = objectives.restarts("workload", at_most=1).judge(tale.until())
     assert (found.state, found.at) == ("broken", at(35))
 

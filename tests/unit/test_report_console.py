@@ -17,7 +17,7 @@ from harness.report.model import Outcome, Verdict
 from harness.report.rounds import print_rounds
 from harness.report.screenshot import screenshot
 from harness.report.summary import print_summary, short_path
-from harness.runs.catalog import NotApplicable
+from harness.runs.fitting import NotApplicable
 
 
 @dataclass
