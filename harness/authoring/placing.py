@@ -1,5 +1,6 @@
-"""From `deploy("deploy/")` to a placement: the subject's file found, its manifests rendered,
-checked, scaled and isolated, its images in the registry. Nothing has started on the cluster yet.
+"""What `deploy("deploy/")` asks for: the subject, the variant, and where proxies stand.
+
+From there `harness.runs.prepare` leads to a placement, as it does for scenarios.
 """
 
 from __future__ import annotations
@@ -14,15 +15,10 @@ from harness.declare import AS_GIVEN, Load
 from harness.errors import FaultError, ManifestError, UsageError
 from harness.faults import proxied
 from harness.faults.base import Fault
-from harness.images.render import render
 from harness.images.supply import Supply
-from harness.manifest import images as manifest_images
-from harness.manifest import scale as manifest_scale
-from harness.manifest import validate
-from harness.manifest.isolation import isolate
 from harness.manifest.objects import Object, did_you_mean
 from harness.manifest.subject_file import FILE, SubjectFile, load_subject
-from harness.runs import catalog
+from harness.runs import catalog, prepare
 from harness.trial.placement import Placement
 
 ENTRY = "entry"
@@ -47,47 +43,25 @@ async def place(request: Request, supply: Supply) -> Placement:
     """Everything decided and checked. Raises UsageError, ManifestError or FaultError."""
     subject = find_subject(request.path, request.folders)
     component = find_component(request.variant, subject, request.folders)
-    made = await render(
-        subject.subject.manifests, variant=component, kubectl=await supply.kubectl()
-    )
-    validate.check(
-        made.objects,
-        version=supply.kubernetes_version,
-        sources=made.sources,
-        roles=subject.roles,
-    )
-    objects, notes = made.objects, list(made.notes)
-    if request.scale != 1:
-        scaled = manifest_scale.scale(objects, by=request.scale)
-        objects, notes = scaled.objects, notes + list(scaled.notes)
-    in_path = _in_path(request, subject, objects)
-    more = [role.greedy.image for role in subject.roles.values() if role.greedy is not None]
-    images = await supply.subject_images(subject, objects, more=more)
+    manifests = (await prepare.read(subject, component, supply)).scaled(request.scale)
     trial = secrets.token_hex(3)
-    isolation = isolate(
-        manifest_images.rewrite(objects, images),
+    terms = prepare.Terms(
         trial=trial,
-        default_namespace=subject.subject.namespace,
-    )
-    return Placement(
-        trial=trial,
-        subject=subject,
-        isolation=isolation,
         faults=list(request.faults),
         load=Load(timeout=f"{subject.load.timeout:g}s"),
-        exclusive=isolation.exclusive or any(f.scope != "namespace" for f in request.faults),
-        scale=request.scale,
+        alone=any(fault.scope != "namespace" for fault in request.faults),
+        # Faults may be named after the deployment, too.
+        extra_images=[role.greedy.image for role in subject.roles.values() if role.greedy],
         seed=request.seed,
         folder=request.folder / f"{subject.subject.name}-{trial}",
-        images={**await supply.own_images(), **{name: images[name] for name in more}},
         declared={
             "test": request.test,
             "title": request.test,
             "variant": request.variant or AS_GIVEN,
-            "notes": [*notes, *isolation.why],
         },
-        in_path=in_path,
+        in_path=_in_path(request, subject, manifests.objects),
     )
+    return await prepare.place(manifests, terms, supply)
 
 
 def find_subject(path: str | Path, folders: Sequence[Path]) -> SubjectFile:

@@ -42,11 +42,6 @@ class Supply:
         """The registry that all nodes know as a mirror."""
         return ensure_registry(self.engine)
 
-    @property
-    def kubernetes_version(self) -> str:
-        """Release whose schemas manifests are checked against before they are applied."""
-        return KUBERNETES_VERSION
-
     async def kubectl(self) -> Path:
         """kubectl of the node image, for its kustomize."""
         return await asyncio.to_thread(

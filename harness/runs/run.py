@@ -27,7 +27,7 @@ from harness.runs.folder import (
     read_run,
 )
 from harness.runs.options import Options, Quiet, RunEnd, RunListener, TrialEnd
-from harness.runs.prepare import Prepared, plan, prepare, select
+from harness.runs.plans import Prepared, plan, prepare, select
 from harness.runs.schedule import leased, run_scenario
 from harness.trial.equipment import needed_addons
 
@@ -106,7 +106,6 @@ async def run_variant(found: Found, variant: str, options: Options) -> TrialEnd:
             made,
             variant,
             supply,
-            connections.cluster,
             seed=options.seed if options.seed is not None else secrets.randbelow(2**31),
             folder=options.folder or new_folder(),
         )

@@ -17,7 +17,7 @@ from harness.runs.folder import (
     write_json,
 )
 from harness.runs.options import RunEnd, RunListener, TrialEnd
-from harness.runs.prepare import Prepared, plan
+from harness.runs.plans import Prepared, plan
 from harness.trial.equipment import equip
 from harness.trial.placement import Connections
 from harness.trial.trial import TrialPlan, run_trial
@@ -33,7 +33,7 @@ async def run_scenario(
 ) -> None:
     """All variants of one scenario: side by side if they may and fit, else one after the other."""
     plans = [
-        await plan(prepared, name, supply, connections.cluster, seed=seed, folder=end.folder)
+        await plan(prepared, name, supply, seed=seed, folder=end.folder)
         for name in prepared.variants
     ]
     if any(p.placement.exclusive for p in plans):

@@ -16,12 +16,12 @@ from harness.declare import Fault
 from harness.faults import SlowDependency
 from harness.history.facts import Json
 from harness.history.history import History
-from harness.images.render import render
 from harness.images.supply import Supply
 from harness.manifest.subject_file import load_subject
 from harness.runs.connections import connected_cluster
 from harness.runs.options import Options, Quiet, RunListener, TrialEnd
-from harness.runs.prepare import Prepared, plan
+from harness.runs.plans import Prepared, plan
+from harness.runs.prepare import read
 from harness.runs.schedule import leased
 from harness.trial.placement import Connections
 
@@ -70,14 +70,11 @@ async def carry_out(
     subject = load_subject(SUBJECT)
     roles = {**subject.roles, "entry": subject.roles[entry]}
     subject = subject.model_copy(update={"roles": roles})
-    made = await render(
-        subject.subject.manifests,
-        variant=SUBJECT / "variants" / component if component else None,
-        kubectl=await supply.kubectl(),
-    )
+    defect = SUBJECT / "variants" / component if component else None
+    manifests = await read(subject, defect, supply)
     planted = scenario(faults, variant=name, expect=expect, control=control)
-    prepared = Prepared(planted, subject, {name: made.objects}, 1, ())
-    each = await plan(prepared, name, supply, connections.cluster, seed=1, folder=folder)
+    prepared = Prepared(planted, {name: manifests})
+    each = await plan(prepared, name, supply, seed=1, folder=folder)
     return await leased(each, connections, listener or Quiet())
 
 
