@@ -8,12 +8,9 @@ trials need which is the trial's decision.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import json
 import os
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -22,39 +19,11 @@ from pathlib import Path
 
 from harness.cluster.shapes import EntryPort
 from harness.errors import ClusterError
+from harness.host import notices
+from harness.host.locks import FileLock
 
 _POLL_SECONDS = 0.1
 _TELL_AFTER_SECONDS = 2.0
-
-
-class FileLock:
-    """One held `flock`. `try_lock` gives None when somebody else holds the file."""
-
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self.path = path
-        self.descriptor = descriptor
-
-    @classmethod
-    def try_lock(cls, path: Path, *, exclusive: bool = True) -> FileLock | None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mode = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB
-        while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                fcntl.flock(descriptor, mode)
-                # `harness down` removes the folder: a lock on a file that is no longer there, or
-                # was made anew, excludes nobody.
-                if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
-                    return cls(path, descriptor)
-            except BlockingIOError:
-                os.close(descriptor)
-                return None
-            except FileNotFoundError:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(descriptor)
-
-    def release(self) -> None:
-        os.close(self.descriptor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,18 +164,8 @@ def being_changed(folder: Path) -> bool:
 
 
 def holders(folder: Path) -> list[Holder]:
-    """The living holders of the cluster's lease; what the dead left is removed on the way."""
-    found = []
-    for file in sorted((folder / "holders").glob("*.json")):
-        lock = FileLock.try_lock(file)
-        if lock is not None:
-            file.unlink(missing_ok=True)
-            lock.release()
-            continue
-        text = file.read_text() if file.exists() else ""
-        if text:
-            found.append(Holder(**json.loads(text)))
-    return found
+    """The living holders of the cluster's lease."""
+    return [Holder(**told) for told in notices.living(folder / "holders")]
 
 
 @contextmanager
@@ -218,17 +177,8 @@ def _announced(folder: Path, *, exclusive: bool, purpose: str) -> Iterator[None]
         exclusive=exclusive,
         since=datetime.now().astimezone().strftime("%H:%M:%S"),
     )
-    lock = None
-    while lock is None:
-        # One who lists the holders may lock a file in the instant before we do, and remove it.
-        file = folder / "holders" / f"{os.getpid()}-{uuid.uuid4().hex[:8]}.json"
-        lock = FileLock.try_lock(file)
-    try:
-        os.write(lock.descriptor, json.dumps(vars(holder)).encode())
+    with notices.posted(folder / "holders", vars(holder)):
         yield
-    finally:
-        lock.path.unlink(missing_ok=True)
-        lock.release()
 
 
 class _Waiting:

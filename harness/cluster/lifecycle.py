@@ -25,12 +25,13 @@ from harness.cluster.clusters import (
 )
 from harness.cluster.condition import Condition
 from harness.cluster.kind import PortTakenError
-from harness.cluster.leases import FileLock, Lease, cluster_lease, lifecycle_lock
+from harness.cluster.leases import Lease, cluster_lease, lifecycle_lock
 from harness.cluster.readiness import until_ready
 from harness.cluster.shapes import Shape
 from harness.errors import ClusterError, UsageError
 from harness.host import go_programs
 from harness.host.engine import Engine, ensure_engine, find_engine
+from harness.host.locks import FileLock
 from harness.host.progress import reporter, step
 from harness.images.node_image import load_balancer_image, node_image
 from harness.images.registry import ensure_registry

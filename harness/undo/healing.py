@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import paths
-from harness.cluster.leases import FileLock
 from harness.errors import ClusterError
+from harness.host.locks import FileLock
 from harness.undo.ledger import append, files, unfinished
 from harness.undo.reach import OtherClusterError, World
 from harness.undo.record import Record

@@ -22,8 +22,8 @@ import orjson
 
 from harness import paths
 from harness.cluster.clusters import Cluster
-from harness.cluster.leases import FileLock
 from harness.errors import HostError
+from harness.host.locks import FileLock
 
 if TYPE_CHECKING:
     from harness.undo.reach import World

@@ -49,9 +49,7 @@ def pytest_harness_trial(
     trial = folder / "trial.json"
     data = orjson.loads(trial.read_bytes())
     trial.write_bytes(orjson.dumps({**data, "residue": list(residue), "seed": options.seed}))
-    result = judge(
-        History.read(folder), found.scenario.objectives, catalog.faults_of(found.scenario), expect
-    )
+    result = judge(History.read(folder), found.scenario.objectives, expect)
     placement = Placement(
         trial="abc123",
         subject=catalog.sample_subject(found.scenario.subject),
