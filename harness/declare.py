@@ -137,10 +137,12 @@ class Objective(Protocol):
     `judge` may be asked on any prefix of a history and must never change a decided answer when
     more is appended. `control` is the same question asked of the control phase. `exposure` is how
     long a fault must be felt for this objective to have had time to break. `scope` says how much
-    of the world must be left alone while it is judged.
+    of the world must be left alone while it is judged, `watches` which kinds of object it reads
+    ("Pod"): where they were not watched without a gap, its answer counts for nothing.
     """
 
     scope: ClassVar[Scope]
+    watches: ClassVar[tuple[str, ...]]
     name: ClassVar[str]
 
     def describe(self) -> str: ...

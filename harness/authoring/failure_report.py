@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.history.history import History
 from harness.history.records import PHASES, SECOND, Window
-from harness.judgement import verdict
 from harness.judgement.contention import most_crowded
+from harness.judgement.exposure import felt
 
 WARNINGS = 8
 """Warning events that are shown, the latest ones."""
@@ -56,9 +56,9 @@ def _phases(history: History) -> list[str]:
 def _faults(history: History) -> list[str]:
     out = []
     for index, fault in enumerate(history.faults):
-        felt = verdict.felt(history, index)
+        longest = felt(history, index)
         measured = [m for m in history.measurements if m.fault == index]
-        text = f"felt for {felt.seconds:.1f} s" if felt.ever else "not felt"
+        text = f"felt for {longest.seconds:.1f} s" if longest.ever else "not felt"
         last = f"; last measurement: {measured[-1].note}" if measured else ""
         out.append(f"{fault.describe}: {text}{last}")
     return out

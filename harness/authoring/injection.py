@@ -17,7 +17,7 @@ from harness.declare import Exposure, Objective
 from harness.errors import FaultError, Inconclusive, UsageError, WaitTimeout
 from harness.faults.base import Fault
 from harness.history.facts import Json
-from harness.judgement import verdict
+from harness.judgement.exposure import exposure_needed, felt
 from harness.kube.eventually import FailureContext, eventually
 from harness.objectives import availability, restarts
 from harness.trial.trial import MEASURE_EVERY_S, SUSTAIN_MARGIN_S
@@ -47,13 +47,13 @@ class Injected:
     @property
     def felt(self) -> bool:
         """True if every fault has been felt since it was injected."""
-        return all(verdict.felt(self.app.stage.history, i).ever for i in self.indices)
+        return all(felt(self.app.stage.history, i).ever for i in self.indices)
 
     @property
     def seconds(self) -> float:
         """How long every one of the faults has been felt without a break."""
         history = self.app.stage.history
-        return min(verdict.felt(history, i).seconds for i in self.indices)
+        return min(felt(history, i).seconds for i in self.indices)
 
     @property
     def achieved(self) -> Json:
@@ -74,7 +74,7 @@ class Injected:
         facts = self.app.stage.history.facts
         default = (restarts("workload"), availability()) if "workload" in facts.roles else ()
         asked = objectives or cast("tuple[Objective, ...]", default)
-        return verdict.exposure_needed(self.app.stage.history, asked)
+        return exposure_needed(self.app.stage.history, asked)
 
     async def until_felt(self, within: Duration | None = None) -> None:
         """Wait until an independent measurement felt every fault. Raises FaultError if none did.

@@ -26,15 +26,20 @@ from harness.history.records import (
     REQUESTS_FILE,
     SCHEMA,
     SECOND,
+    Blind,
     Event,
     Measurement,
+    Met,
     PodState,
     PodTrack,
     Problem,
     Restart,
     Window,
     event_of,
+    in_force,
+    last_seen,
     pod_state,
+    unix_seconds,
 )
 from harness.history.requests import Requests, RequestsTail
 
@@ -54,9 +59,13 @@ class History:
         self.events: list[Event] = []
         self.measurements: list[Measurement] = []
         self.problems: list[Problem] = []
+        self.met: list[Met] = []
+        self.blind: list[Blind] = []
         self.machine: list[Json] = []
         self.pods: dict[str, PodTrack] = {}
         self._owners: dict[str, tuple[str, str, str | None]] = {}
+        self._wanted: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        self._injected_wall: float | None = None
         self._phases: dict[str, list[int | None]] = {}
         self._tail: RequestsTail | None = None
 
@@ -105,13 +114,14 @@ class History:
                 roles = {n: RoleFacts(**_tuples(r)) for n, r in record["roles"].items()}
                 self.facts = Facts(roles=roles, scale=record["scale"])
             case "phase":
-                self._add_phase(record["phase"], record["edge"], record["t"])
+                self._add_phase(record)
             case "object":
                 self._add_object(record)
             case "measurement":
                 self.measurements.append(
                     Measurement(
                         record["t"],
+                        record.get("began") or record["t"],
                         record["fault"],
                         record["felt"],
                         record["asked"],
@@ -120,6 +130,10 @@ class History:
                         record.get("cured", False),
                     )
                 )
+            case "met":
+                self.met.append(Met(*(record[key] for key in ("fault", "by", "how", "count"))))
+            case "blind":
+                self._add_blind(record)
             case "machine":
                 self.machine.append(record)
             case "problem":
@@ -149,6 +163,12 @@ class History:
         """When injection began, in monotonic nanoseconds."""
         window = self.phase("inject")
         return window.begin if window else None
+
+    @property
+    def before(self) -> Window | None:
+        """From the begin of the control run to the injection: what happens then is no fault's."""
+        control = self.phase("control")
+        return None if control is None else Window(control.begin, self.injected_at)
 
     @property
     def watched(self) -> Window | None:
@@ -206,8 +226,9 @@ class History:
                     more = container.restarts - (before.restarts if before else 0)
                     ended = container.last_terminated or {}
                     code, reason = ended.get("exitCode"), ended.get("reason")
+                    t = self._moment(state.t, unix_seconds(ended.get("finishedAt")))
                     # One state may stand for several: kubelet reports seldom when it is busy.
-                    out += [Restart(state.t, pod.name, pod.uid, name, code, reason)] * max(more, 0)
+                    out += [Restart(t, pod.name, pod.uid, name, code, reason)] * max(more, 0)
                 previous = state
         out.sort(key=lambda r: r.t)
         return [r for r in out if window is None or window.holds(r.t)]
@@ -231,12 +252,11 @@ class History:
 
     def ready_at(self, role: str, t: int) -> int:
         """Ready pods of a role at a time."""
-        ready = 0
-        for when, count in self.ready_series(role):
-            if when > t:
-                break
-            ready = count
-        return ready
+        return in_force(self.ready_series(role), t) or 0
+
+    def wanted(self, owner: str, namespace: str) -> list[tuple[int, int]]:
+        """(time, pods asked for) of an object ("ReplicaSet/api-5f"), as it said itself."""
+        return self._wanted.get((namespace, owner), [])
 
     # -- events -----------------------------------------------------------------------------
 
@@ -272,38 +292,24 @@ class History:
         """Records of what was sampled under one name, in order; docs/history.md lists the names."""
         return (r for r in self.records if r["type"] == "sample" and r["name"] == name)
 
-    def recovered_at(self, role: str = "workload") -> int | None:
-        """When, after healing, the role was fully ready and requests succeeded again.
+    def predates(self, own: float | None) -> bool:
+        """True if an object's own time (Unix, whole seconds) lies before the injection."""
+        wall = self._injected_wall
+        return own is not None and wall is not None and own + 1 <= wall
 
-        That is the first moment after the heal from which all replicas are ready and, over the
-        three seconds that follow, at least 99 % of requests succeed. None if not (yet) seen.
+    def _moment(self, t: int, own: float | None) -> int:
+        """When something happened that was observed at `t`: then, as far as anybody knows.
+
+        What is told after the injection, and by its own time was before it, is moved there.
         """
-        healed = self.healed_at
-        if healed is None:
-            return None
-        replicas = self.facts.role(role).replicas
-        series = self.ready_series(role)
-        candidates = [healed] if self.ready_at(role, healed) >= replicas else []
-        candidates += [t for t, ready in series if t > healed and ready >= replicas]
-        step = SECOND // 4
-        for index, start in enumerate(candidates):
-            later = [t for t, ready in series if t > start and ready < replicas]
-            stop = min(later) if later else None
-            if stop is None and index + 1 < len(candidates):
-                stop = candidates[index + 1]
-            t = start
-            while stop is None or t < stop:
-                served = self.requests.between(t, t + 3 * SECOND)
-                # A later stretch must not be taken while this one may still turn out well.
-                if not served.settled or t + 3 * SECOND > self.requests.recorded_end:
-                    return None
-                if len(served) and served.availability() >= 0.99:
-                    return t
-                t += step
-        return None
+        injected, wall = self.injected_at, self._injected_wall
+        if own is None or injected is None or wall is None or not self.predates(own):
+            return t
+        return min(t, injected - int((wall - own) * SECOND))
 
-    def _add_phase(self, name: str, edge: str, t: int) -> None:
-        if edge == "end":
+    def _add_phase(self, record: Json) -> None:
+        name, t = record["phase"], record["t"]
+        if record["edge"] == "end":
             self._phases.setdefault(name, [None, None])[1] = t
             return
         # An author's test may inject more than once: a phase that begins again begins a new round,
@@ -311,6 +317,19 @@ class History:
         for later in PHASES[PHASES.index(name) :]:
             self._phases.pop(later, None)
         self._phases[name] = [t, None]
+        if name == "inject":
+            self._injected_wall = record.get("wall")
+
+    def _add_blind(self, record: Json) -> None:
+        what, t, reason = record["what"], record["t"], record["reason"]
+        begun = [b for b in self.blind if b.what == what and not b.window.closed]
+        if record["edge"] == "begin":
+            self.blind.append(Blind(what, Window(t), reason))
+            return
+        for each in begun:
+            self.blind.remove(each)
+        since = min((b.window.begin for b in begun), default=0)
+        self.blind.append(Blind(what, Window(since, t), reason))
 
     def _add_object(self, record: Json) -> None:
         obj = record["object"]
@@ -318,7 +337,7 @@ class History:
         kind, uid = record["kind"], meta.get("uid", "")
         if kind == "Event":
             if record["verb"] != "DELETED":
-                self.events.append(event_of(record["t"], obj))
+                self.events.append(event_of(self._moment(record["t"], last_seen(obj)), obj))
             return
         owner = next((o for o in meta.get("ownerReferences", []) if o.get("controller")), None)
         self._owners[uid] = (
@@ -326,6 +345,9 @@ class History:
             owner["uid"] if owner else "",
             f"{owner['kind']}/{owner['name']}" if owner else None,
         )
+        if (wanted := _wanted(kind, obj)) is not None:
+            key = meta.get("namespace", ""), f"{kind}/{meta['name']}"
+            self._wanted.setdefault(key, []).append((record["t"], wanted))
         if kind != "Pod":
             return
         track = self.pods.get(uid)
@@ -340,6 +362,15 @@ class History:
             )
         track.node = obj.get("spec", {}).get("nodeName", track.node)
         track.states.append(pod_state(record["t"], obj, gone=record["verb"] == "DELETED"))
+
+
+def _wanted(kind: str, obj: Json) -> int | None:
+    """How many pods the object asks for, None if it says nothing of that."""
+    if kind == "DaemonSet":
+        count: int | None = obj.get("status", {}).get("desiredNumberScheduled")
+    else:
+        count = obj.get("spec", {}).get("replicas")
+    return count
 
 
 def _tuples(data: Json) -> Json:

@@ -42,6 +42,9 @@ OUTCOMES = {
 MIN_SENT_RATIO = 0.99
 MAX_LAG_P99_S = 0.050
 
+ENOUGH = 5
+"""Requests; fewer in a stretch that is judged, and what became of them is chance."""
+
 _LATENCY = (1 << 40) - 1  # 18 minutes in ns: no request waits so long
 
 

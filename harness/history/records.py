@@ -6,8 +6,10 @@ Plain values, read from the JSON of a record; indexing them is `history`'s busin
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from operator import itemgetter
 
 from harness.history.facts import Json
 
@@ -50,6 +52,12 @@ class Window:
         """True if `t` lies in the window (begin included, end excluded)."""
         return self.begin <= t and (self.end is None or t < self.end)
 
+    def touches(self, other: Window) -> bool:
+        """True if the two have a moment in common."""
+        return (self.end is None or other.begin < self.end) and (
+            other.end is None or self.begin < other.end
+        )
+
 
 @dataclass(frozen=True)
 class ContainerState:
@@ -64,7 +72,11 @@ class ContainerState:
 
 @dataclass(frozen=True)
 class PodState:
-    """One observed state of a pod; `t` is when it was observed."""
+    """One observed state of a pod; `t` is when it was observed.
+
+    `containers` has the sidecars, too. `disruption` is the reason for which Kubernetes says that it
+    takes the pod away ("EvictionByEvictionAPI"), empty if it says nothing.
+    """
 
     t: int
     phase: str
@@ -72,6 +84,12 @@ class PodState:
     deleting: bool
     gone: bool
     containers: Mapping[str, ContainerState]
+    disruption: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """True if the pod serves nobody any more and will not again."""
+        return self.deleting or self.gone or self.phase in ("Failed", "Succeeded")
 
     @property
     def restarts(self) -> int:
@@ -100,7 +118,10 @@ class PodTrack:
 
 @dataclass(frozen=True)
 class Restart:
-    """A container that was started again; `exit_code` and `reason` are of the run that ended."""
+    """A container that was started again; `exit_code` and `reason` are of the run that ended.
+
+    `t` is when it was seen, or when the run ended where that is known to be before the injection.
+    """
 
     t: int
     pod: str
@@ -112,7 +133,10 @@ class Restart:
 
 @dataclass(frozen=True)
 class Event:
-    """One Kubernetes Event as it arrived. Senders are rate-limited: absence is never evidence."""
+    """One Kubernetes Event. Senders are rate-limited: absence is never evidence.
+
+    `t` is when it arrived, or its own time where that is known to be before the injection.
+    """
 
     t: int
     reason: str
@@ -130,16 +154,42 @@ class Event:
 class Measurement:
     """A fault's own proof: what was asked of it, what was achieved, and whether it was felt.
 
-    `cured`: not felt because the subject ended by itself what the fault had done.
+    It was being taken from `began` to `t`. `cured`: not felt because the subject ended by itself
+    what the fault had done.
     """
 
     t: int
+    began: int
     fault: int
     felt: bool
     asked: Json
     achieved: Json
     note: str
     cured: bool = False
+
+
+@dataclass(frozen=True)
+class Met:
+    """Who of the subject came through what a fault breaks, in words and how often (0: nobody)."""
+
+    fault: int
+    by: str
+    how: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Blind:
+    """A stretch in which changes of the objects `what` ("Pod in shop-1a2b") were not seen."""
+
+    what: str
+    window: Window
+    reason: str
+
+    @property
+    def kind(self) -> str:
+        """Kind of the objects."""
+        return self.what.partition(" ")[0]
 
 
 @dataclass(frozen=True)
@@ -151,11 +201,25 @@ class Problem:
     message: str
 
 
+def in_force(series: Sequence[tuple[int, int]], t: int) -> int | None:
+    """The value of a (time, value) series at a time, None before its first."""
+    index = bisect_right(series, t, key=itemgetter(0))
+    return series[index - 1][1] if index else None
+
+
+def unix_seconds(text: str | None) -> float | None:
+    """A time that Kubernetes wrote into an object, None if it wrote none."""
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else None
+    except ValueError:
+        return None
+
+
 def pod_state(t: int, pod: Json, *, gone: bool) -> PodState:
     status = pod.get("status", {})
-    conditions = {c["type"]: c["status"] for c in status.get("conditions", [])}
+    conditions = {c["type"]: c for c in status.get("conditions", [])}
     containers = {}
-    for c in status.get("containerStatuses", []):
+    for c in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
         state = c.get("state", {})
         containers[c["name"]] = ContainerState(
             restarts=c.get("restartCount", 0),
@@ -167,11 +231,19 @@ def pod_state(t: int, pod: Json, *, gone: bool) -> PodState:
     return PodState(
         t=t,
         phase=status.get("phase", "Unknown"),
-        ready=conditions.get("Ready") == "True",
+        ready=conditions.get("Ready", {}).get("status") == "True",
         deleting="deletionTimestamp" in pod["metadata"],
         gone=gone,
         containers=containers,
+        disruption=conditions.get("DisruptionTarget", {}).get("reason", ""),
     )
+
+
+def last_seen(event: Json) -> float | None:
+    """When an Event last happened, by its sender's clock."""
+    series: Json = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    return unix_seconds(next((text for text in times if text), None))
 
 
 def event_of(t: int, obj: Json) -> Event:

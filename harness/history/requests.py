@@ -205,6 +205,32 @@ class Requests:
         took: NDArray[np.float64] = (self.end[told] - self.intended[told]) / SECOND
         return took
 
+    def time_for(self, percent: float) -> float:
+        """Seconds within which `percent` (0 to 100] of all that was intended succeeded.
+
+        inf if fewer than that succeeded at all: what failed has waited in vain. nan if nothing was
+        intended.
+        """
+        if not self.scheduled:
+            return float("nan")
+        took = np.full(self.scheduled, np.inf)
+        fine = self.ok
+        took[: np.count_nonzero(fine)] = (self.end[fine] - self.intended[fine]) / SECOND
+        return nearest_rank(np.sort(took), percent / 100)
+
+    def failures(self) -> list[tuple[str, str, int]]:
+        """(endpoint, outcome, requests) of those that failed, most frequent first."""
+        failed = ~self.ok
+        pairs = zip(self.endpoint[failed].tolist(), self.status[failed].tolist(), strict=True)
+        return [
+            (
+                self.endpoints[index] if index < len(self.endpoints) else "?",
+                OUTCOMES.get(status, str(status)),
+                count,
+            )
+            for (index, status), count in Counter(pairs).most_common()
+        ]
+
     def percentiles(self) -> Percentiles:
         """Exact percentiles (nearest rank) of `latencies`.
 

@@ -1,7 +1,8 @@
 """The three-valued verdict, the rule that gives it, and outcomes.
 
-Failed: the control held, the fault was felt, an objective is broken. Survived: the control held,
-the fault was felt, exposure was reached, every objective is met. Everything else is inconclusive
+Failed: the control held, the fault was felt and the subject met it, an objective is broken for no
+reason but that. Survived: the control held, the fault was felt and the subject met it, exposure was
+reached, everything that is judged was seen, every objective is met. Everything else is inconclusive
 and says whose fault it is. Pure: a history goes in, a `Result` comes out; it can be recomputed from
 a run folder at any time.
 """
@@ -15,33 +16,13 @@ from typing import Literal
 from harness.declare import Expect, Exposure, Finding, Objective, Sighting
 from harness.history.facts import Json
 from harness.history.history import History
-from harness.history.records import SECOND, Measurement, Window
+from harness.history.records import SECOND, Window
 from harness.judgement.contention import most_crowded
+from harness.judgement.exposure import Felt, exposure_needed, felt
+from harness.judgement.trust import Blame, Missing, not_asked, not_met, not_served, not_watched
 
 VerdictValue = Literal["survived", "failed", "inconclusive"]
-Blame = Literal["harness", "host", "subject"]
 Outcome = Literal["as expected", "wrong verdict", "wrong reason", "inconclusive"]
-
-SAFETY = 1.5
-"""A fault must be felt this many times longer than the slowest failure needs (catalogue, 1)."""
-
-
-@dataclass(frozen=True)
-class Felt:
-    """How long a fault was felt without a break, in seconds, and what was asked and achieved.
-
-    A fault that the subject cured by itself counts on: that is what it was to be exposed to.
-    """
-
-    fault: int
-    seconds: float
-    since: int | None
-    last: Measurement | None
-
-    @property
-    def ever(self) -> bool:
-        """True if at least one measurement after injection felt the fault."""
-        return self.since is not None
 
 
 @dataclass(frozen=True)
@@ -91,40 +72,6 @@ class Result:
         }
 
 
-def exposure_needed(history: History, objectives: Sequence[Objective]) -> Exposure:
-    """The longest exposure that an objective needs, times `SAFETY`."""
-    pairs = [
-        (e, f"{o.name}: {e.why}")
-        for o in objectives
-        if (e := o.exposure(history.facts)) is not None
-    ]
-    if not pairs:
-        return Exposure(5.0, "no objective names a time; 5 s so that the fault is seen at work")
-    worst, why = max(pairs, key=lambda pair: pair[0].seconds)
-    return Exposure(worst.seconds * SAFETY, f"({why}) x {SAFETY:g}")
-
-
-def felt(history: History, fault: int) -> Felt:
-    """The longest unbroken stretch of felt measurements of a fault between injection and heal."""
-    window = history.span("inject", "heal")
-    healing = history.phase("heal")
-    best: Felt = Felt(fault, 0.0, None, None)
-    since: int | None = None
-    for m in history.measurements:
-        if m.fault != fault or window is None or m.t < window.begin:
-            continue
-        if healing is not None and m.t >= healing.begin:
-            continue
-        if not m.felt and not (m.cured and since is not None):
-            since = None
-            continue
-        since = m.t if since is None else since
-        seconds = (m.t - since) / SECOND
-        if best.since is None or seconds >= best.seconds:
-            best = Felt(fault, seconds, since, m if m.felt else best.last)
-    return best
-
-
 def control_findings(
     history: History, objectives: Sequence[Objective]
 ) -> tuple[tuple[str, Finding], ...]:
@@ -139,7 +86,7 @@ def judge(history: History, objectives: Sequence[Objective], expect: Expect) -> 
     control = control_findings(history, objectives) if history.phase("control") else ()
     found = tuple((o.describe(), o.judge(history)) for o in objectives) if control else ()
     shows = tuple((s.describe(), s.seen(history)) for s in expect.shows) if control else ()
-    verdict, blame, reasons = _rule(history, control, felts, needed, found)
+    verdict, blame, reasons = _rule(history, objectives, control, felts, needed, found)
     outcome = _outcome(verdict, expect, shows)
     if outcome == "wrong reason":
         missing = [
@@ -165,6 +112,7 @@ Ruling = tuple[VerdictValue, Blame | None, tuple[str, ...]]
 
 def _rule(
     history: History,
+    objectives: Sequence[Objective],
     control: Sequence[tuple[str, Finding]],
     felts: Sequence[Felt],
     needed: Exposure | None,
@@ -180,30 +128,58 @@ def _rule(
     behind = _generator_behind(history, "inject", "recover")
     if behind is not None:
         return behind
-    unfelt = [f for f in felts if not f.ever]
-    if unfelt:
-        return "inconclusive", "harness", tuple(_not_felt(history, f) for f in unfelt)
-    broken = tuple(f.reason for _, f in found if f.state == "broken")
-    if broken:
-        # One objective that broke before others took the machine is enough.
-        at = min((f.at for _, f in found if f.state == "broken" and f.at is not None), default=None)
-        crowded = _crowded(history, Window(history.injected_at or 0, at), broken)
-        return crowded or ("failed", None, broken)
-    short = [f for f in felts if needed is not None and f.seconds < needed.seconds]
-    if needed is not None and short:
-        return (
-            "inconclusive",
-            "harness",
-            tuple(
-                f"{history.faults[f.fault].describe} was felt for {f.seconds:.0f} s of the "
-                f"{needed.seconds:.0f} s of exposure that survival needs ({needed.why})"
-                for f in short
-            ),
-        )
-    undecided = tuple(f"still open: {f.reason}" for _, f in found if f.state == "open")
-    if undecided:
-        return "inconclusive", "harness", undecided
-    return "survived", None, tuple(f.reason for _, f in found)
+    unfelt = [Missing("harness", _not_felt(history, f)) for f in felts if not f.ever]
+    if unproven := [*unfelt, *not_met(history)]:
+        return _inconclusive(unproven)
+    answers = [(o, f) for o, (_, f) in zip(objectives, found, strict=True)]
+    if broken := [(o, f) for o, f in answers if f.state == "broken"]:
+        return _broken(history, felts, broken)
+    missing = [
+        *not_asked(history),
+        *(each for o in objectives for each in not_watched(history, o)),
+        *(_short(history, f, needed) for f in felts if needed and f.seconds < needed.seconds),
+        *(Missing("harness", f"still open: {f.reason}") for _, f in answers if f.state == "open"),
+    ]
+    if missing:
+        return _inconclusive(missing)
+    return "survived", None, tuple(f.reason for _, f in answers)
+
+
+def _inconclusive(missing: Sequence[Missing], *more: str) -> Ruling:
+    """The first of what is missing decides whose business it was."""
+    reasons = dict.fromkeys([*(each.reason for each in missing), *more])
+    return "inconclusive", missing[0].blame, tuple(reasons)
+
+
+def _broken(
+    history: History, felts: Sequence[Felt], broken: Sequence[tuple[Objective, Finding]]
+) -> Ruling:
+    """Failed by what broke, unless all of it says nothing of the configuration."""
+    excuses = [(_excuse(history, felts, o, f), f.reason) for o, f in broken]
+    failed = [reason for excuse, reason in excuses if excuse is None]
+    excused = [reason for excuse, reason in excuses if excuse is not None]
+    if failed:
+        return "failed", None, (*failed, *excused)
+    return _inconclusive([excuse for excuse, _ in excuses if excuse is not None], *excused)
+
+
+def _excuse(
+    history: History, felts: Sequence[Felt], objective: Objective, finding: Finding
+) -> Missing | None:
+    """Why something that broke is not to be laid on the configuration under the fault."""
+    at_work = min((f.at_work for f in felts if f.at_work is not None), default=0)
+    if finding.at is not None and finding.at < at_work:
+        return Missing("subject", f"before any fault was felt: {finding.reason}")
+    unseen = not_watched(history, objective, finding.at)
+    return unseen[0] if unseen else _crowded(history, Window(history.injected_at or 0, finding.at))
+
+
+def _short(history: History, felt_: Felt, needed: Exposure) -> Missing:
+    return Missing(
+        "harness",
+        f"{history.faults[felt_.fault].describe} was felt for {felt_.seconds:.0f} s of the "
+        f"{needed.seconds:.0f} s of exposure that survival needs ({needed.why})",
+    )
 
 
 def control_lost(history: History, control: Sequence[tuple[str, Finding]]) -> Ruling | None:
@@ -211,20 +187,16 @@ def control_lost(history: History, control: Sequence[tuple[str, Finding]]) -> Ru
     window = history.phase("control")
     if window is None or not window.closed:
         return "inconclusive", "harness", ("the control run did not take place",)
-    requests = history.requests.between(window.begin, window.end)
-    if not len(requests) or not requests.reached():
-        return (
-            "inconclusive",
-            "harness",
-            ("the load never arrived: no request was answered in the control phase",),
-        )
+    unserved = not_served(history.requests.between(window.begin, window.end))
+    if unserved is not None:
+        return _inconclusive([unserved])
     behind = _generator_behind(history, "control", "control")
     if behind is not None:
         return behind
-    broken = tuple(f.reason for _, f in control if f.state == "broken")
+    broken = tuple(f"before any fault: {f.reason}" for _, f in control if f.state == "broken")
     if broken:
-        told = tuple(f"before any fault: {r}" for r in broken)
-        return _crowded(history, window, told) or ("inconclusive", "subject", told)
+        crowded = _crowded(history, window)
+        return _inconclusive([crowded] if crowded else [Missing("subject", broken[0])], *broken)
     undecided = tuple(f"still open: {f.reason}" for _, f in control if f.state == "open")
     if undecided:
         return "inconclusive", "harness", undecided
@@ -241,12 +213,12 @@ def _generator_behind(history: History, first: str, last: str) -> Ruling | None:
     return None
 
 
-def _crowded(history: History, window: Window, broken: tuple[str, ...]) -> Ruling | None:
+def _crowded(history: History, window: Window) -> Missing | None:
     """A subject that broke while others had the machine is not to blame; one that held is good."""
     worst = most_crowded(history, window)
     if worst is None or not worst.crowded:
         return None
-    return "inconclusive", "host", (f"the machine was taken: {worst.describe()}", *broken)
+    return Missing("host", f"the machine was taken: {worst.describe()}")
 
 
 def _not_felt(history: History, felt_: Felt) -> str:

@@ -10,6 +10,9 @@ from harness.declare import Declared, Exposure, Finding, Scope, register
 from harness.history.facts import Facts
 from harness.history.history import History
 from harness.history.records import SECOND, Restart, Window
+from harness.history.replicas import replaced, replicas
+from harness.judgement.recovery import recovered_at
+from harness.objectives.observed import PODS, nobody
 
 _NO_PROBE_S = 10.0
 """Exposure where the manifest names no probe at all: two default probe rounds' worth of waiting."""
@@ -23,7 +26,8 @@ _ENDINGS = 2
 class Restarts(Declared):
     """No more than `at_most` container restarts of a role between injection and recovery.
 
-    `cures` more are allowed: those by which alone the application can leave what the fault did.
+    `cures` more are allowed: those by which alone the application can leave what the fault did. A
+    pod that was evicted and replaced counts like a restart of its containers.
     """
 
     role: str
@@ -31,6 +35,7 @@ class Restarts(Declared):
     cures: int = field(default=0, kw_only=True)
 
     scope: ClassVar[Scope] = "namespace"
+    watches: ClassVar[tuple[str, ...]] = PODS
 
     def describe(self) -> str:
         """One line for tables."""
@@ -42,7 +47,7 @@ class Restarts(Declared):
         window = history.watched
         if window is None:
             return Finding("open", f"no fault yet to restart {self.role}")
-        seen = history.restarts(self.role, window)
+        seen = self._seen(history, window)
         allowed = self.at_most + self.cures
         if len(seen) > allowed:
             return Finding("broken", self._story(history, window, seen), seen[allowed].t)
@@ -51,14 +56,20 @@ class Restarts(Declared):
 
     def control(self, history: History) -> Finding:
         """Broken by any restart while there was no fault."""
-        window = history.phase("control")
+        window = history.before
         if window is None:
             return Finding("open", "the control run has not begun")
-        seen = history.restarts(self.role, window)
+        seen = self._seen(history, window)
         if seen:
             first = seen[0]
             return Finding("broken", f"{first.pod} restarted ({_ended(first)})", first.t)
+        if not history.pods_of(self.role):
+            return nobody(self.role)
         return Finding("met", f"0 restarts of {self.role} in the control run", window.end)
+
+    def _seen(self, history: History, window: Window) -> list[Restart]:
+        every = [*history.restarts(self.role, window), *replaced(history, self.role, window)]
+        return sorted(every, key=lambda restart: restart.t)
 
     def exposure(self, facts: Facts) -> Exposure:
         """The time that the role's slowest probe needs to restart a container."""
@@ -70,18 +81,18 @@ class Restarts(Declared):
         return Exposure(_NO_PROBE_S, f"{self.role} has no probe")
 
     def _story(self, history: History, window: Window, seen: list[Restart]) -> str:
-        replicas = history.facts.role(self.role).replicas
+        wanted = replicas(history, self.role, window.begin)
         pods = {r.pod_uid for r in seen}
         first = (seen[0].t - window.begin) / SECOND
         onset = history.trial.get("onset", "the fault")
         text = (
-            f"{len(pods)} of {replicas} replicas restarted{_cause(history, seen)}, "
+            f"{len(pods)} of {wanted} replicas restarted{_cause(history, seen)}, "
             f"first {first:.0f} s after {onset}"
         )
         points = _ready_within(history, self.role, window)
         when, lowest = min(points, key=lambda point: point[1])
-        if lowest < replicas:
-            text += f"; ready {lowest} of {replicas} at {(when - window.begin) / SECOND:.0f} s"
+        if lowest < wanted:
+            text += f"; ready {lowest} of {wanted} at {(when - window.begin) / SECOND:.0f} s"
         return text
 
 
@@ -94,6 +105,7 @@ class Ready(Declared):
     at_least: int = field(default=1, kw_only=True)
 
     scope: ClassVar[Scope] = "namespace"
+    watches: ClassVar[tuple[str, ...]] = PODS
 
     def describe(self) -> str:
         """One line for tables."""
@@ -104,6 +116,8 @@ class Ready(Declared):
         window = history.watched
         if window is None:
             return Finding("open", "no fault yet")
+        if not history.pods_of(self.role):
+            return nobody(self.role)
         for t, count in _ready_within(history, self.role, window):
             if count < self.at_least:
                 after = (t - window.begin) / SECOND
@@ -116,12 +130,14 @@ class Ready(Declared):
 
     def control(self, history: History) -> Finding:
         """Broken if too few pods were ready at any moment of the control run."""
-        window = history.phase("control")
-        if window is None or not window.closed:
+        control, window = history.phase("control"), history.before
+        if window is None or control is None or not control.closed:
             return Finding("open", "the control run has not ended")
+        if not history.pods_of(self.role):
+            return nobody(self.role)
         count = min(count for _, count in _ready_within(history, self.role, window))
         text = f"{count} pods of {self.role} ready in the control run"
-        return Finding("met" if count >= self.at_least else "broken", text, window.end)
+        return Finding("met" if count >= self.at_least else "broken", text, control.end)
 
     def exposure(self, facts: Facts) -> Exposure:
         """The time that a failing readiness probe needs to remove a pod."""
@@ -134,9 +150,11 @@ class Ready(Declared):
 def _undisturbed(history: History, role: str, reason: str) -> Finding:
     """What is said as long as nothing broke: met only when recovery was watched to its end."""
     window = history.watched
+    if not history.pods_of(role):
+        return nobody(role)
     if history.over and window is not None:
         return Finding("met", reason, window.end)
-    return Finding("open", reason, holds=history.recovered_at(role) is not None)
+    return Finding("open", reason, holds=recovered_at(history, role) is not None)
 
 
 def _ready_within(history: History, role: str, window: Window) -> list[tuple[int, int]]:
@@ -151,16 +169,15 @@ def _cause(history: History, seen: list[Restart]) -> str:
     One cause may end in several ways: containerd calls a process that the kernel killed for its
     memory `Error` where it learns of its end before it learns why.
     """
-    killed = {
-        e.object_uid
-        for e in history.events
-        if e.reason == "Killing" and "failed liveness probe" in e.message
-    }
-    startup = {
-        e.object_uid
-        for e in history.events
-        if e.reason == "Killing" and "failed startup probe" in e.message
-    }
+    begin = history.injected_at or 0
+    killed, startup = (
+        {
+            e.object_uid
+            for e in history.events
+            if e.reason == "Killing" and f"failed {probe} probe" in e.message and e.t >= begin
+        }
+        for probe in ("liveness", "startup")
+    )
     pods = {r.pod_uid for r in seen}
     endings = Counter(_ended(r) for r in seen)
     # A probe that fails while the kernel kills the process again and again is not the cause.
@@ -173,5 +190,7 @@ def _cause(history: History, seen: list[Restart]) -> str:
 
 
 def _ended(restart: Restart) -> str:
+    if not restart.container:
+        return restart.reason or "replaced"
     code = "exit code unknown" if restart.exit_code is None else f"exit {restart.exit_code}"
     return f"{restart.reason}, {code}" if restart.reason else code

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import ClassVar
 
 from harness.declare import Declared, Exposure, Finding, Scope, register
 from harness.history.facts import Facts, Json
 from harness.history.history import History
 from harness.history.records import SECOND, Window
+from harness.history.replicas import missing_series, replicas
 from harness.objectives.bounds import check_bound, scaled_bound_seconds
+from harness.objectives.observed import PODS, nobody, without_pulls
 
 _LASTS = 3 * SECOND
 """A return to readiness that ends within this time was none."""
@@ -24,13 +27,14 @@ class Rollout(Declared):
 
     Complete as `kubectl rollout status` has it: every replica is of the newest template and
     available, and no other is left. `within` counts from injection; see `recovery` for its words.
-    The trial's scale divides it, like the times that it is made of.
+    The trial's scale divides it, like the times that it is made of. Image pulls are not counted.
     """
 
     role: str
     within: str = field(kw_only=True)
 
     scope: ClassVar[Scope] = "namespace"
+    watches: ClassVar[tuple[str, ...]] = PODS
 
     def __post_init__(self) -> None:
         check_bound("rollout", self.within)
@@ -45,22 +49,30 @@ class Rollout(Declared):
 
     def judge(self, history: History) -> Finding:
         """Met when complete; broken when the deployment gives up or the bound has passed."""
-        window = _until_heal(history)
-        if window is None:
+        window, inject = _until_heal(history), history.phase("inject")
+        if window is None or inject is None:
             return Finding("open", f"no rollout of {self.role} yet")
-        deadline = window.begin + int(self.bound(history.facts) * SECOND)
-        before: Json | None = None
-        for t, workload in _workload_states(history, self.role):
-            if t < window.begin or before is None:
-                before = workload
-                continue
-            if t > deadline or not window.holds(t):
+        deadline = self._deadline(history, window)
+        before: dict[str, Json] = {}
+        changed: dict[str, Json] = {}
+        states = [*_workload_states(history, self.role), (history.now, "", {})]
+        for (t, name, workload), (following, _, _) in pairwise(states):
+            if t < window.begin:
+                before[name] = workload
+            elif not window.holds(t) or t > deadline:
                 break
-            after = f"{(t - window.begin) / SECOND:.0f} s"
-            if _changed(before, workload) and _complete(workload):
-                return Finding("met", f"rollout of {self.role} complete after {after}", t)
-            if _changed(before, workload) and (why := _gave_up(workload)):
-                return Finding("broken", f"rollout of {self.role} gave up after {after}: {why}", t)
+            elif name in before and _template(workload) != _template(before[name]):
+                changed[name] = workload
+                if inject.end is None or following <= inject.end:
+                    continue  # somebody else's change, as far as anybody knows
+                after = f"{_after(window, t)} s"
+                if all(map(_complete, changed.values())):
+                    return Finding("met", f"rollout of {self.role} complete after {after}", t)
+                if why := _gave_up(workload):
+                    text = f"rollout of {self.role} gave up after {after}: {why}"
+                    return Finding("broken", text, t)
+        if not before:
+            return Finding("open", f"nothing of {self.role} was seen to be rolled out", holds=True)
         if deadline < (window.end or history.now):
             return Finding("broken", self._late(history, deadline), deadline)
         return Finding("open", f"rollout of {self.role} goes on", before_heal=True)
@@ -73,10 +85,14 @@ class Rollout(Declared):
         """It ends with the rollout itself."""
         return None
 
+    def _deadline(self, history: History, window: Window) -> int:
+        length = int(self.bound(history.facts) * SECOND)
+        return without_pulls(history, self.role, window.begin, length)
+
     def _late(self, history: History, deadline: int) -> str:
         bound = self.bound(history.facts)
         state: Json = {}
-        for t, workload in _workload_states(history, self.role):
+        for t, _, workload in _workload_states(history, self.role):
             if t <= deadline:
                 state = workload
         status, wanted = state.get("status", {}), state.get("spec", {}).get("replicas", 1)
@@ -92,14 +108,15 @@ class Rollout(Declared):
 class SelfHealing(Declared):
     """All replicas of a role are ready again within a bound of the injection, before any healing.
 
-    `within` counts from injection; see `recovery` for its words. The trial's scale
-    divides it, like the times that it is made of.
+    `within` counts from injection; see `recovery` for its words. The trial's scale divides it, like
+    the times that it is made of. Image pulls are not counted.
     """
 
     role: str
     within: str = field(kw_only=True)
 
     scope: ClassVar[Scope] = "namespace"
+    watches: ClassVar[tuple[str, ...]] = PODS
 
     def __post_init__(self) -> None:
         check_bound("self-healing", self.within)
@@ -113,32 +130,37 @@ class SelfHealing(Declared):
         return scaled_bound_seconds(self.within, facts, self.role)
 
     def judge(self, history: History) -> Finding:
-        """Met at the return after a loss; without any loss at the bound; else broken there."""
+        """Met at the return after a loss, broken at the bound; open where nothing was lost."""
         window = _until_heal(history)
         if window is None:
             return Finding("open", f"nothing yet to lose a pod of {self.role}")
-        replicas = history.facts.role(self.role).replicas
-        deadline = window.begin + int(self.bound(history.facts) * SECOND)
+        if not history.pods_of(self.role):
+            return nobody(self.role)
+        length = int(self.bound(history.facts) * SECOND)
+        deadline = without_pulls(history, self.role, window.begin, length)
         inside = [
-            (t, ready)
-            for t, ready in history.ready_series(self.role)
+            (t, missing)
+            for t, missing in missing_series(history, self.role)
             if window.holds(t) and t <= deadline
         ]
-        lost = [t for t, ready in inside if ready < replicas]
-        for t, ready in inside:
+        lost = [t for t, missing in inside if missing]
+        for t, missing in inside:
             lasts = not any(t < later <= t + _LASTS for later in lost)
-            if lost and t > lost[0] and ready >= replicas and lasts and history.now >= t + _LASTS:
+            if lost and t > lost[0] and not missing and lasts and history.now >= t + _LASTS:
                 text = f"{self.role} was ready again by itself after {_after(window, t)} s"
                 return Finding("met", text, t)
         if deadline + _LASTS >= (window.end or history.now):
             return Finding("open", f"{self.role} not back yet", before_heal=True)
         if not lost:
-            return Finding("met", f"no pod of {self.role} was ever unready", deadline)
+            return Finding(
+                "open", f"no pod of {self.role} was ever unready, so nothing came back", holds=True
+            )
         ready = history.ready_at(self.role, deadline)
+        wanted = replicas(history, self.role, deadline)
         return Finding(
             "broken",
-            f"{ready} of {replicas} pods of {self.role} ready {_after(window, deadline)} s after "
-            f"{history.trial.get('onset', 'the fault')}, and nothing brought the rest back",
+            f"{ready} of {wanted} pods of {self.role} ready {_after(window, deadline)} s "
+            f"after {history.trial.get('onset', 'the fault')}, and nothing brought the rest back",
             deadline,
         )
 
@@ -161,8 +183,8 @@ def _after(window: Window, t: int) -> str:
     return f"{(t - window.begin) / SECOND:.0f}"
 
 
-def _workload_states(history: History, role: str) -> Iterator[tuple[int, Json]]:
-    """(time, object) of each observed state of a role's workloads, in order."""
+def _workload_states(history: History, role: str) -> Iterator[tuple[int, str, Json]]:
+    """(time, name, object) of each observed state of a role's workloads, in order."""
     facts = history.facts.role(role)
     for record in history.records:
         if record["type"] != "object" or record["kind"] not in _KINDS:
@@ -170,14 +192,14 @@ def _workload_states(history: History, role: str) -> Iterator[tuple[int, Json]]:
         meta = record["object"]["metadata"]
         if meta.get("namespace") != facts.namespace or record["verb"] == "DELETED":
             continue
-        if f"{record['kind']}/{meta['name']}" in facts.workloads:
-            yield record["t"], record["object"]
+        name = f"{record['kind']}/{meta['name']}"
+        if name in facts.workloads:
+            yield record["t"], name, record["object"]
 
 
-def _changed(before: Json, now: Json) -> bool:
-    was: int = before["metadata"].get("generation", 0)
-    generation: int = now["metadata"].get("generation", 0)
-    return generation > was
+def _template(workload: Json) -> Json | None:
+    template: Json | None = workload.get("spec", {}).get("template")
+    return template
 
 
 def _complete(workload: Json) -> bool:

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, get_args
 
 from harness.declare import Declared, During, Exposure, Finding, Scope, register
 from harness.errors import UsageError
 from harness.history.facts import Facts
 from harness.history.history import History
+from harness.history.outcomes import ENOUGH
 from harness.history.records import SECOND, Window
+from harness.history.replicas import replicas
 from harness.history.requests import Requests
+from harness.judgement.recovery import recovered_at
 from harness.objectives.bounds import bound_seconds, check_bound
+from harness.objectives.observed import PODS, nobody
 from harness.units import seconds
 
+_TOLD = 3
+"""Kinds of failure that a reason names, the most frequent ones."""
 RECOVERED_S = 5.0
 """Length of the window `recovered`, which begins when the role is ready and requests succeed."""
 
@@ -32,7 +38,7 @@ def window_of(history: History, during: During, role: str) -> Window | None:
         if window is None or window.end is None:
             return None
         return Window(window.end, healing.begin if healing else None)
-    begin = history.recovered_at(role)
+    begin = recovered_at(history, role)
     return None if begin is None else Window(begin, begin + int(RECOVERED_S * SECOND))
 
 
@@ -40,8 +46,21 @@ def _not_there(history: History, during: During, role: str) -> Finding:
     """What is said while the begin of a stretch is not known, and when it never came."""
     recover = history.phase("recover")
     if during == "recovered" and history.over and recover is not None:
-        return Finding("broken", f"{role} did not recover while it was watched", recover.end)
+        text = f"{role} did not recover while it was watched"
+        return _unrecovered(history, role, Window(recover.begin, recover.end), text)
     return Finding("open", f"{during}: not there yet")
+
+
+def _unrecovered(history: History, role: str, after: Window, text: str) -> Finding:
+    """Broken, unless too little was seen of the role after the heal to say so."""
+    if not history.pods_of(role):
+        return nobody(role)
+    end = history.now if after.end is None else after.end
+    requests = history.requests.between(after.begin, end)
+    ready, wanted = history.ready_at(role, end), replicas(history, role, end)
+    if ready >= wanted and (few := _too_few(requests, "after the heal")):
+        return few
+    return Finding("broken", f"{text}: ready {ready} of {wanted}{_what_failed(requests)}", end)
 
 
 def _requests(history: History, during: During, role: str) -> tuple[Requests, int] | Finding:
@@ -52,9 +71,7 @@ def _requests(history: History, during: During, role: str) -> tuple[Requests, in
     requests = history.requests.between(window.begin, window.end)
     if window.end is None or not requests.settled:
         return Finding("open", f"{during}: {len(requests)} requests so far")
-    if not requests.scheduled:
-        return Finding("open", f"{during}: no request was intended in it")
-    return requests, window.end
+    return _too_few(requests, during) or (requests, window.end)
 
 
 def _control_requests(history: History) -> tuple[Requests, int] | Finding:
@@ -65,9 +82,21 @@ def _control_requests(history: History) -> tuple[Requests, int] | Finding:
     requests = history.requests.between(window.begin, window.end)
     if not requests.settled:
         return Finding("open", f"{requests.pending} requests of the control run in flight")
-    if not requests.scheduled:
-        return Finding("broken", "no request in the control run", window.end)
-    return requests, window.end
+    return _too_few(requests, "control run") or (requests, window.end)
+
+
+def _too_few(requests: Requests, when: str) -> Finding | None:
+    """What is said of a stretch with so few requests that they say nothing, else None."""
+    if requests.scheduled >= ENOUGH:
+        return None
+    text = f"{when}: {requests.scheduled} requests, at least {ENOUGH} are needed to say anything"
+    return Finding("open", text, holds=True)
+
+
+def _what_failed(requests: Requests) -> str:
+    """The most frequent failures, with endpoint and outcome, for the end of a sentence."""
+    told = [f"{where}: {what} x {count}" for where, what, count in requests.failures()[:_TOLD]]
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _percent(share: float) -> str:
@@ -96,6 +125,7 @@ class Availability(Declared):
     role: str = "workload"
 
     scope: ClassVar[Scope] = "namespace"
+    watches: ClassVar[tuple[str, ...]] = PODS
 
     def __post_init__(self) -> None:
         _known(self.during)
@@ -119,7 +149,8 @@ class Availability(Declared):
         text = f"availability {got:.2%} of {requests.scheduled} requests ({self.during})"
         if got >= self.at_least:
             return Finding("met", text, end)
-        return Finding("broken", f"{text}, asked {_percent(self.at_least)}", end)
+        failed = _what_failed(requests)
+        return Finding("broken", f"{text}, asked {_percent(self.at_least)}{failed}", end)
 
     def control(self, history: History) -> Finding:
         """The same share asked of the control phase."""
@@ -128,8 +159,10 @@ class Availability(Declared):
             return known
         requests, end = known
         got = requests.availability()
-        state: Literal["met", "broken"] = "met" if got >= self.at_least else "broken"
-        return Finding(state, f"availability {got:.2%} in the control run", end)
+        text = f"availability {got:.2%} in the control run"
+        if got >= self.at_least:
+            return Finding("met", text, end)
+        return Finding("broken", f"{text}{_what_failed(requests)}", end)
 
     def exposure(self, facts: Facts) -> Exposure | None:
         """The time that a failing readiness probe needs to take a pod out of service."""
@@ -142,7 +175,10 @@ class Availability(Declared):
 @register("objective", "latency")
 @dataclass(frozen=True, kw_only=True)
 class Latency(Declared):
-    """A percentile of the time from intended start to end is at most `at_most`."""
+    """A percentile of the time from intended start to end is at most `at_most`.
+
+    A request that failed is slower than any that succeeded.
+    """
 
     at_most: str
     percentile: float = 99.0
@@ -151,6 +187,7 @@ class Latency(Declared):
 
     # What is judged by latency on a small machine must run alone on it.
     scope: ClassVar[Scope] = "machine"
+    watches: ClassVar[tuple[str, ...]] = PODS
 
     def __post_init__(self) -> None:
         _known(self.during)
@@ -180,9 +217,12 @@ class Latency(Declared):
         return None
 
     def _compare(self, requests: Requests, at: int) -> Finding:
-        got = requests.percentile(self.percentile)
-        if math.isnan(got):
-            return Finding("broken", f"no request was answered ({self.during})", at)
+        got = requests.time_for(self.percentile)
+        if math.isinf(got):
+            failed = requests.scheduled - int(requests.ok.sum())
+            text = f"{failed} of {requests.scheduled} requests failed ({self.during})"
+            what = f"so there is no p{self.percentile:g}{_what_failed(requests)}"
+            return Finding("broken", f"{text}, {what}", at)
         text = f"p{self.percentile:g} {got:.3f} s ({self.during})"
         if got <= seconds(self.at_most):
             return Finding("met", text, at)
@@ -203,6 +243,7 @@ class Recovery(Declared):
     role: str = "workload"
 
     scope: ClassVar[Scope] = "namespace"
+    watches: ClassVar[tuple[str, ...]] = PODS
 
     def __post_init__(self) -> None:
         check_bound("recovery", self.within)
@@ -222,19 +263,14 @@ class Recovery(Declared):
             return Finding("open", "not healed yet")
         bound = self.bound(history.facts)
         deadline = healed + int(bound * SECOND)
-        at = history.recovered_at(self.role)
+        at = recovered_at(history, self.role)
         if at is not None:
             text = f"recovered {(at - healed) / SECOND:.1f} s after the heal (bound {bound:.0f} s)"
             return Finding("met", text, at) if at <= deadline else Finding("broken", text, deadline)
         # A request sent at the deadline is judged over the 3 s that follow, plus its own time.
         if history.requests.complete_until(deadline + 3 * SECOND) or history.over:
-            ready = history.ready_at(self.role, deadline)
-            replicas = history.facts.role(self.role).replicas
-            return Finding(
-                "broken",
-                f"not recovered {bound:.0f} s after the heal: ready {ready} of {replicas}",
-                deadline,
-            )
+            text = f"not recovered {bound:.0f} s after the heal"
+            return _unrecovered(history, self.role, Window(healed, deadline), text)
         return Finding("open", "recovering")
 
     def control(self, history: History) -> Finding:

@@ -10,6 +10,7 @@ from harness.declare import Declared, Exposure, Finding, Scope, register
 from harness.history.facts import Facts, Json
 from harness.history.history import History
 from harness.history.records import SECOND
+from harness.objectives.observed import PODS
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class AttachedOnce(Declared):
     role: str
 
     scope: ClassVar[Scope] = "namespace"
+    watches: ClassVar[tuple[str, ...]] = (*PODS, "PersistentVolumeClaim", "VolumeAttachment")
 
     def describe(self) -> str:
         """One line for tables."""
@@ -103,14 +105,19 @@ class AttachedOnce(Declared):
         window = history.watched
         if window is None:
             return Finding("open", f"no fault yet to move the volumes of {self.role}")
+        seen = False
         for state in volume_states(history, self.role):
             for volume, nodes in state.attached.items():
+                seen = seen or bool(nodes)
                 if window.holds(state.t) and len(nodes) > 1:
                     after = (state.t - window.begin) / SECOND
                     places = " and ".join(sorted(nodes))
                     return Finding(
                         "broken", f"{volume} attached to {places} after {after:.0f} s", state.t
                     )
+        if not seen:
+            text = f"no volume of {self.role} was ever seen attached"
+            return Finding("open", text, holds=history.over)
         reason = f"every volume of {self.role} attached to one node at a time"
         if history.over:
             return Finding("met", reason, window.end)

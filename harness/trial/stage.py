@@ -26,7 +26,7 @@ from harness.history.facts import Json
 from harness.history.history import History
 from harness.history.records import REQUESTS_FILE, SCHEMA, SECOND
 from harness.history.writer import Writer
-from harness.judgement import verdict
+from harness.judgement.exposure import felt
 from harness.kube.client import ApiError
 from harness.kube.eventually import eventually
 from harness.load.generator import Generator
@@ -273,10 +273,12 @@ class Stage:
 
     async def measure(self, index: int) -> bool:
         """One measurement of a fault, recorded; True if it was felt."""
+        began = time.monotonic_ns()
         got = await self.faults[index].measure(self.context)
         self.writer.append(
             "measurement",
             fault=index,
+            began=began,
             felt=got.felt,
             asked=got.asked,
             achieved=got.achieved,
@@ -296,7 +298,7 @@ class Stage:
         known = self._before_faults if before is None else before
         await self._undo([r for r in self._records() if r.id not in known])
         for index in range(len(self.faults)) if faults is None else faults:
-            if faults is not None or verdict.felt(self.history, index).ever:
+            if faults is not None or felt(self.history, index).ever:
                 await self._until_not_felt(index, self.faults[index])
 
     async def _until_not_felt(self, index: int, fault: Fault) -> None:

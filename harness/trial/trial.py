@@ -17,6 +17,7 @@ from harness.declare import Bounded, Expect, Scenario
 from harness.errors import HarnessError, HostError, ManifestError, ResidueError, WaitTimeout
 from harness.history.history import History
 from harness.judgement import verdict
+from harness.judgement.exposure import exposure_needed, felt
 from harness.kube.eventually import eventually
 from harness.load.generator import Generator
 from harness.trial.placement import CannotConclude, Connections, Listener, Placement
@@ -194,10 +195,10 @@ class _Trial:
 
     async def _sustain(self, generator: Generator) -> None:
         """Until exposure is reached or all evidence is in; the bound only ends a lost trial."""
-        needed = verdict.exposure_needed(self.history, self.objectives)
+        needed = exposure_needed(self.history, self.objectives)
         longest = max(needed.seconds, *self._bounds())
         deadline = time.monotonic() + longest + SUSTAIN_MARGIN_S
-        if not all(verdict.felt(self.history, i).ever for i in range(len(self.faults))):
+        if not all(felt(self.history, i).ever for i in range(len(self.faults))):
             return
         while time.monotonic() < deadline:
             generator.check()
@@ -206,7 +207,7 @@ class _Trial:
                 return
             for index in range(len(self.faults)):
                 await self.stage.measure(index)
-            done = min(verdict.felt(self.history, i).seconds for i in range(len(self.faults)))
+            done = min(felt(self.history, i).seconds for i in range(len(self.faults)))
             self.stage.tell(done, needed.seconds, "felt")
             await asyncio.sleep(MEASURE_EVERY_S)
 

@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harness import objectives
 from harness.declare import Declared, Exposure, Finding, Objective, Scope
 from harness.history.arrivals import Due, Header, Schedule
@@ -90,6 +93,7 @@ class Says(Declared):
 
     name: ClassVar[str] = "says"
     scope: ClassVar[Scope] = "namespace"
+    watches: ClassVar[tuple[str, ...]] = ("Pod",)
     finding: Finding
     in_control: Finding = HELD
     needs: float | None = 2.0
@@ -129,6 +133,7 @@ class Tale:
     faults: Sequence[FaultFacts] = (SLOW,)
     scale: int = 1
     started_late: float = 0.0
+    _made: tuple[Any, NDArray[np.int64]] | None = None
 
     def add(self, t: float, type_: str, **data: Any) -> None:
         """One record at a second."""
@@ -253,9 +258,10 @@ class Tale:
             {"t": at(0.1), "type": "facts", "roles": roles, "scale": self.scale},
         ]
         for name, (begin, end) in self.edges.items():
-            told.append({"t": at(begin), "type": "phase", "phase": name, "edge": "begin"})
+            mark = {"type": "phase", "phase": name}
+            told.append({"t": at(begin), "wall": begin, "edge": "begin", **mark})
             if end is not None:
-                told.append({"t": at(end) - 1, "type": "phase", "phase": name, "edge": "end"})
+                told.append({"t": at(end) - 1, "wall": end, "edge": "end", **mark})
         for record in sorted([*told, *self.records], key=lambda r: r["t"]):
             if t is None or record["t"] <= at(t):
                 history.add(record)
@@ -278,27 +284,31 @@ class Tale:
             timeout_s=10.0,
         )
         due = Due(schedule=Schedule(rate=self.rate, seed=1), origin=at(begin), stop=at(stop))
-        rows = []
-        handled = 0
-        for offset in due.schedule.offsets(at(stop) - at(begin)).tolist():
-            intended = begin + offset / SECOND
-            if intended > known:
-                break
-            handled += 1
-            took, status = self.answer(intended)
-            took, status = (10.0, TIMEOUT) if took >= 10 else (took, status)
-            start = intended + self.started_late
-            if start + took <= known:
-                rows.append((at(begin) + offset, at(start), at(start + took), 0, status))
-        columns = list(zip(*rows, strict=True)) if rows else [()] * 5
+        intended, start, end, status = self._answered(due)
+        ended = end <= at(known)
         return Requests.of(
-            *columns,
+            *(column[ended] for column in (intended, start, end, np.zeros_like(end), status)),
             endpoints=header.endpoints,
             header=header,
             due=due,
             recorded_until=None if over else at(known),
-            dispatched=None if over else handled,
+            dispatched=None if over else int(np.count_nonzero(intended <= at(known))),
         )
+
+    def _answered(self, due: Due) -> Sequence[NDArray[np.int64]]:
+        """Columns of all requests; asked again and again, so worked out once for each answer."""
+        made_of = (self.rate, self.load, self.started_late, self.answer)
+        if self._made is None or self._made[0] != made_of:
+            begin, stop = self.load
+            rows = []
+            for offset in due.schedule.offsets(at(stop) - at(begin)).tolist():
+                moment = begin + offset / SECOND
+                took, status = self.answer(moment)
+                took, status = (10.0, TIMEOUT) if took >= 10 else (took, status)
+                start = moment + self.started_late
+                rows.append((at(begin) + offset, at(start), at(start + took), status))
+            self._made = made_of, np.array(rows, dtype=np.int64).reshape(-1, 4).T
+        return list(self._made[1])
 
 
 def at(t: float) -> int:

@@ -26,7 +26,7 @@ from harness.faults import CutConnections, SlowDependency
 from harness.history.history import History
 from harness.history.records import SECOND
 from harness.history.writer import Writer
-from harness.judgement import verdict
+from harness.judgement.exposure import felt
 
 
 @asynccontextmanager
@@ -178,5 +178,5 @@ def test_a_phase_that_begins_again_begins_a_new_round(tmp_path: Path) -> None:
     writer.close()
     assert history.injected_at == 110 * SECOND
     assert history.healed_at == 150 * SECOND
-    assert verdict.felt(history, 0).since == 131 * SECOND
-    assert verdict.felt(history, 0).seconds == 5
+    assert felt(history, 0).since == 131 * SECOND
+    assert felt(history, 0).seconds == 5

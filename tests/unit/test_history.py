@@ -1,4 +1,4 @@
-"""The index over records: phases, owners, restarts, readiness, recovery, and folders on disk."""
+"""The index over records: phases, owners, restarts, readiness, and folders on disk."""
 
 from __future__ import annotations
 
@@ -111,52 +111,6 @@ def test_ready_series_has_one_point_per_change() -> None:
     tale.pod(27, "a", ready=True, restarts=1)
     series = [p for p in tale.until().ready_series("workload") if at(20) <= p[0] < at(60)]
     assert series == [(at(25), 1), (at(27), 2)]
-
-
-# -- recovery ------------------------------------------------------------------------------------
-
-
-def test_recovered_at_the_heal_if_all_is_well_then() -> None:
-    assert calm().until().recovered_at() == calm().until().healed_at
-
-
-def test_recovered_when_the_last_replica_is_ready() -> None:
-    tale = calm()
-    tale.pod(30, "a", ready=False)
-    tale.pod(47, "a")
-    assert tale.until().recovered_at() == at(47)
-
-
-def test_recovered_when_requests_succeed_though_all_were_ready_before() -> None:
-    tale = calm(answer=lambda t: (0.01, 502 if 35 < t < 45 else 200))
-    got = tale.until().recovered_at()
-    assert got is not None
-    # Looked for every quarter of a second.
-    assert abs(got - at(45)) / 1e9 <= 0.25
-
-
-def test_ready_for_a_moment_while_nothing_is_served_is_no_recovery() -> None:
-    tale = calm(answer=lambda t: (0.01, 502 if t < 50 else 200))
-    tale.pod(30, "a", ready=False)
-    tale.pod(43, "a")
-    tale.pod(44, "a", ready=False)
-    tale.pod(52, "a")
-    assert tale.until().recovered_at() == at(52)
-
-
-def test_not_recovered() -> None:
-    tale = calm()
-    tale.pod(30, "a", ready=False)
-    assert tale.until().recovered_at() is None
-    assert calm(answer=lambda t: (0.01, 502 if t > 30 else 200)).until().recovered_at() is None
-    assert calm().until(39).recovered_at() is None
-
-
-def test_stretch_with_a_request_in_flight_is_waited_for() -> None:
-    # The request of second 41.0 takes four seconds; at 45 nobody knows whether it will fail.
-    tale = calm(answer=lambda t: (4.5, 200) if abs(t - 41) < 0.01 else (0.01, 200))
-    assert tale.until(45).recovered_at() is None
-    assert tale.until(46).recovered_at() == tale.until().healed_at
 
 
 # -- phases --------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.errors import ManifestError
-from harness.judgement.verdict import SAFETY
+from harness.judgement.exposure import SAFETY
 from harness.manifest.exposure import (
     liveness_kills,
     readiness_removes,

@@ -153,7 +153,7 @@ def test_availability_of_a_subject_that_never_recovered_is_broken_not_open() -> 
     found = given.judge(tale.until())
     assert (found.state, found.reason) == (
         "broken",
-        "workload did not recover while it was watched",
+        "workload did not recover while it was watched: ready 2 of 2 (GET /: 503 x 190)",
     )
 
 
@@ -185,7 +185,10 @@ def test_latency_counts_the_wait_before_a_request_was_sent() -> None:
 def test_latency_of_nothing_answered_is_broken() -> None:
     tale = calm(answer=lambda t: (0.0, -1 if t > 19.9 else 200))
     found = objectives.latency(at_most="1s", during="fault").judge(tale.until())
-    assert (found.state, found.reason) == ("broken", "no request was answered (fault)")
+    assert (found.state, found.reason) == (
+        "broken",
+        "195 of 195 requests failed (fault), so there is no p99 (GET /: connection refused x 195)",
+    )
 
 
 def test_latency_of_a_subject_that_never_recovered_is_broken() -> None:
@@ -355,7 +358,9 @@ def test_decided_answers_never_change_when_more_is_appended(seed: int) -> None:
                 assert sighting.at == when
             elif sighting is not None:
                 sightings[index] = (sighting.at, t or 99)
-    assert len(answers) == len(ALL), "every objective is decided once all is over"
+    # Where nothing was lost nothing can come back, and that is never decided.
+    undecided = [each for index, each in enumerate(ALL) if index not in answers]
+    assert all(each.name == "self-healing" and each.judge(history).holds for each in undecided)
 
 
 def test_the_property_meets_every_kind_of_answer() -> None:
@@ -364,4 +369,4 @@ def test_the_property_meets_every_kind_of_answer() -> None:
     for seed in range(40):
         history = wild(seed).until()
         seen |= {(i, objective.judge(history).state) for i, objective in enumerate(ALL)}
-    assert seen == {(i, state) for i in range(len(ALL)) for state in ("met", "broken")}
+    assert {(i, state) for i in range(len(ALL)) for state in ("met", "broken")} <= seen

@@ -10,7 +10,8 @@ from judged import NAMESPACE, Tale, at, calm
 from harness import objectives
 from harness.declare import Expect, Objective
 from harness.errors import UsageError
-from harness.judgement.verdict import decided, felt, settled
+from harness.judgement.exposure import felt
+from harness.judgement.verdict import decided, settled
 from harness.objectives import shows
 
 GAVE_UP = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
@@ -26,8 +27,9 @@ def workload(
     total: int = 2,
     conditions: list[dict[str, Any]] | None = None,
     observed: int | None = None,
+    template: int | None = None,
 ) -> None:
-    """A state of the Deployment."""
+    """A state of the Deployment; every generation has a pod template of its own by default."""
     status = {
         "observedGeneration": generation if observed is None else observed,
         "replicas": total,
@@ -42,7 +44,8 @@ def workload(
         "uid": "d-checkout-api",
         "generation": generation,
     }
-    obj = {"metadata": meta, "spec": {"replicas": 2}, "status": status}
+    spec = {"replicas": 2, "template": {"release": generation if template is None else template}}
+    obj = {"metadata": meta, "spec": spec, "status": status}
     tale.add(t, "object", kind="Deployment", verb="MODIFIED", object=obj)
 
 

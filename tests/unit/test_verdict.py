@@ -9,15 +9,8 @@ from judged import SLOW, WORKLOAD, Says, Tale, at, calm, declared
 
 from harness import objectives
 from harness.declare import Expect, Finding
-from harness.judgement.verdict import (
-    Result,
-    decided,
-    exit_code,
-    exposure_needed,
-    felt,
-    judge,
-    settled,
-)
+from harness.judgement.exposure import exposure_needed, felt
+from harness.judgement.verdict import Result, decided, exit_code, judge, settled
 from harness.objectives import shows
 
 MET, BROKEN, OPEN = (Finding(s, f"it is {s}") for s in ("met", "broken", "open"))
