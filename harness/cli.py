@@ -15,8 +15,9 @@ from typing import Annotated
 
 import typer
 
-from harness.commands.running import Interrupted, err, out
+from harness.commands.running import err, out
 from harness.errors import HarnessError
+from harness.host.signals import Interrupted
 
 # In the order in which `harness --help` shows them; `harness.commands.<name>.<name>` is called.
 COMMANDS = (

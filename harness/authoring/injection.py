@@ -17,6 +17,7 @@ from harness.declare import Exposure, Objective
 from harness.errors import FaultError, Inconclusive, UsageError, WaitTimeout
 from harness.faults.base import Fault
 from harness.history.facts import Json
+from harness.host.signals import Say, deferred
 from harness.judgement.exposure import exposure_needed, felt
 from harness.kube.eventually import FailureContext, eventually
 from harness.objectives import availability, restarts
@@ -170,7 +171,13 @@ _REMEDY = (
 
 @asynccontextmanager
 async def injecting(
-    app: App, faults: Sequence[Fault], *, control: Duration, alone: bool, context: FailureContext
+    app: App,
+    faults: Sequence[Fault],
+    *,
+    control: Duration,
+    alone: bool,
+    context: FailureContext,
+    say: Say,
 ) -> AsyncIterator[Injected]:
     """Control, inject, measure; heal on every way out. See the fixture `inject`."""
     __tracebackhide__ = True
@@ -180,9 +187,9 @@ async def injecting(
     await _control(injected, seconds(control))
     before = stage.about_to_inject()
     try:
+        app.injected.append(injected)
         if injected.outermost:
             app.enter("inject")
-        app.injected.append(injected)
         for fault in faults:
             await fault.inject(stage.context)
         if injected.outermost:
@@ -197,17 +204,23 @@ async def injecting(
             )
             raise
     finally:
-        await injected.stop()
-        if injected.outermost:
-            app.enter("heal")
-        try:
-            await stage.heal(before=before, faults=injected.indices)
-        finally:
-            app.injected.remove(injected)
-            if injected.outermost:
-                # Recovery is watched under load; without any there is nothing to watch it by.
-                app.enter("recover" if app.generator is not None else None)
+        with deferred(say):
+            await _heal(injected, before)
     injected.must_have_been_felt()
+
+
+async def _heal(injected: Injected, before: frozenset[str]) -> None:
+    app = injected.app
+    await injected.stop()
+    if injected.outermost:
+        app.enter("heal")
+    try:
+        await app.stage.heal(before=before, faults=injected.indices)
+    finally:
+        app.injected.remove(injected)
+        if injected.outermost:
+            # Recovery is watched under load; without any there is nothing to watch it by.
+            app.enter("recover" if app.generator is not None else None)
 
 
 async def _control(injected: Injected, length: float) -> None:

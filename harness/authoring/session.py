@@ -26,6 +26,7 @@ from harness.cluster.clusters import Cluster
 from harness.cluster.leases import cluster_lease
 from harness.errors import HarnessError, UsageError
 from harness.faults.base import Fault
+from harness.host.signals import Say, deferred
 from harness.images.supply import Supply
 from harness.kube.eventually import eventually as wait
 from harness.runs.connections import connect
@@ -41,7 +42,8 @@ class Settings:
     """What a test is given by its session and its marks.
 
     `folders` are where relative paths begin, `folder` is where its histories go, `alone`: the
-    cluster is leased to this test only, `faithful`: no probe timing is scaled.
+    cluster is leased to this test only, `faithful`: no probe timing is scaled, `say` tells the
+    person at the terminal something at once.
     """
 
     test: str
@@ -50,6 +52,7 @@ class Settings:
     folders: Sequence[Path]
     folder: Path
     seed: int
+    say: Say
     alone: bool = False
     faithful: bool = False
 
@@ -140,7 +143,10 @@ class AuthoringSession:
     ) -> AbstractAsyncContextManager[Injected]:
         """See the fixture `inject`."""
         app = target_app(faults, self.apps)
-        return injecting(app, faults, control=control, alone=self.settings.alone, context=self)
+        settings = self.settings
+        return injecting(
+            app, faults, control=control, alone=settings.alone, context=self, say=settings.say
+        )
 
     @overload
     async def eventually(
@@ -190,7 +196,12 @@ class AuthoringSession:
         return made
 
     async def close(self) -> None:
-        """Remove everything, newest first; one that fails keeps no other from being removed."""
+        """Remove everything, newest first; one that fails keeps no other from being removed, and
+        no signal stops it half way."""
+        with deferred(self.settings.say):
+            await self._close()
+
+    async def _close(self) -> None:
         errors: list[HarnessError] = []
         try:
             for thing in reversed(self._things):

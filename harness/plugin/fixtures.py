@@ -6,9 +6,9 @@ fixture is used.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,8 +33,7 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
     it, `--harness-context` takes one that is not ours. It stays up afterwards: `harness down`.
     `kubeconfig` and `context` are for other clients.
     """
-    with settings.sigterm_as_interrupt():
-        return asyncio.run(settings.bring_up(request.session))
+    return settings.until_done(request.config, settings.bring_up(request.session))
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +49,7 @@ async def _workbench(
 ) -> AsyncIterator[AuthoringSession]:
     from harness.authoring import AuthoringSession
     from harness.authoring.session import Settings, folder_name
+    from harness.host.signals import as_interrupt
 
     config, node = request.config, request.node
     bench = AuthoringSession(
@@ -64,10 +64,11 @@ async def _workbench(
             seed=settings.seed(config),
             alone=settings.exclusive(node),
             faithful=config.getoption("--harness-faithful"),
+            say=partial(settings.tell, config),
         )
     )
     node.stash[settings.STORY] = bench.story
-    with settings.sigterm_as_interrupt():
+    with as_interrupt():
         try:
             yield bench
         finally:

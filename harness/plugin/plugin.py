@@ -6,7 +6,6 @@ decides for all its tests in `session`, the hooks offered in `hooks`.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import time
 from collections.abc import Generator
@@ -186,11 +185,10 @@ def _check_loop(config: pytest.Config, item: pytest.Item) -> None:
 def pytest_harness_trial(
     item: pytest.Item, found: Found, variant: str, options: Options
 ) -> TrialEnd:
-    """The trial itself; Ctrl-C and SIGTERM heal before they end the session."""
+    """The trial itself; signals end the session after it was healed and removed."""
     from harness.runs.run import run_variant
 
-    with settings.sigterm_as_interrupt():
-        return asyncio.run(run_variant(found, variant, options))
+    return settings.until_done(item.config, run_variant(found, variant, options))
 
 
 # -- reports ----------------------------------------------------------------------------------

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import pytest
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from harness.cluster.clusters import Cluster
     from harness.manifest.objects import Object
     from harness.manifest.subject_file import SubjectFile
+
+T = TypeVar("T")
 
 SHAPES: tuple[str, ...] = get_args(Shape)
 """Cluster shapes, each serving what those before it serve."""
@@ -145,24 +147,19 @@ async def bring_up(session: pytest.Session) -> Cluster:
     return await lifecycle.bring_up(name, wanted, or_larger=True)
 
 
-@contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """While there is something to undo, SIGTERM ends the session as Ctrl-C does: by undoing it.
+def until_done(config: pytest.Config, work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine; a signal ends the session, after everything that it had begun was undone."""
+    from harness.host import signals
 
-    A handler of somebody else's is left alone. A shell starts what runs in the background with
-    Ctrl-C ignored, and asyncio leaves it so; meanwhile it is heeded, or SIGTERM would be ignored.
-    """
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    interrupt = signal.getsignal(signal.SIGINT)
-    if interrupt is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if interrupt is signal.SIG_IGN:
-            signal.signal(signal.SIGINT, interrupt)
+        return signals.until_done(work, partial(tell, config))
+    except signals.Interrupted as interrupted:
+        raise KeyboardInterrupt(str(interrupted)) from interrupted
+
+
+def tell(config: pytest.Config, text: str) -> None:
+    """Say something now, whatever pytest captures at the moment."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
+        sys.stderr.write(f"\n{text}\n")
+        sys.stderr.flush()

@@ -6,6 +6,7 @@ each change of phase is one plain line. The table at the end is in `summary`.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -160,8 +161,10 @@ class LiveTrials:
         self._print(Text(f"  {seconds:6.1f} s  {shown.variant:<{_NAME_WIDTH}} {text}"))
 
     def _print(self, text: Text) -> None:
-        # Soft wrap where nobody reads in columns: a line in a CI log stays one line.
-        self.console.print(text, soft_wrap=not self.console.is_terminal, highlight=False)
+        # A terminal that is gone or a log on a full disk must not end a trial half way.
+        with contextlib.suppress(OSError):
+            # Soft wrap where nobody reads in columns: a line in a CI log stays one line.
+            self.console.print(text, soft_wrap=not self.console.is_terminal, highlight=False)
 
     def _stop(self) -> None:
         if self._live is not None:

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import Expect, Load, Scenario, objectives
-from harness.commands.running import Interrupted, until_done
+from harness.commands.running import until_done
 from harness.declare import Fault
 from harness.faults import SlowDependency
 from harness.history.facts import Json
 from harness.history.history import History
+from harness.host.signals import Interrupted
 from harness.images.supply import Supply
 from harness.manifest.subject_file import load_subject
 from harness.runs.connections import connected_cluster

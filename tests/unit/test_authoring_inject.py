@@ -143,7 +143,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
 
 
 def block(app: App, *faults: Fault, alone: bool = False) -> Any:
-    return injecting(app, faults, control="0s", alone=alone, context=Silence())
+    return injecting(app, faults, control="0s", alone=alone, context=Silence(), say=lambda _: None)
 
 
 def log(app: App) -> list[str]:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from histories import FRAGILE, write_run
 
 from harness import cli
 from harness.commands import run as run_command
-from harness.commands.running import Interrupted
+from harness.host.signals import Interrupted
 from harness.runs.options import Options
 
 
@@ -97,39 +96,6 @@ def test_status_without_clusters_as_json(tmp_path: Path) -> None:
     assert done.returncode == 0
     found = json.loads(done.stdout)
     assert all(each["state"] == "foreign" for each in found)
-
-
-WAIT = """
-import asyncio, sys
-from harness.commands.running import Interrupted, until_done
-
-async def work():
-    try:
-        print("begun", flush=True)
-        await asyncio.Event().wait()
-    finally:
-        print("undone", flush=True)
-
-try:
-    until_done(work())
-except Interrupted as interrupted:
-    sys.exit(interrupted.exit_code)
-"""
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_command_after_its_undoing(number: signal.Signals, code: int) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", WAIT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "begun\n"
-    began = time.monotonic()
-    process.send_signal(number)
-    rest, errors = process.communicate(timeout=10)
-    assert (rest, process.returncode) == ("undone\n", code)
-    assert f"{number.name}: undoing what was begun" in errors
-    assert time.monotonic() - began < 5
 
 
 def test_rounds_have_folders_of_their_own_and_the_worst_decides(
