@@ -118,7 +118,7 @@ def _in_path(request: Request, subject: SubjectFile, objects: Sequence[Object]) 
             for name, role in subject.roles.items()
             if name != ENTRY
             and role.ref.kind == "Service"
-            and proxied.support(role, objects, speed=False).state != "unsupported"
+            and proxied.support(role, objects).state != "unsupported"
         )
     for name in request.in_path:
         if name not in subject.roles:
@@ -128,7 +128,7 @@ def _in_path(request: Request, subject: SubjectFile, objects: Sequence[Object]) 
                 remedy=f"bind it under [roles], or choose among {', '.join(subject.roles)}",
             )
         try:
-            support = proxied.support(subject.role(name), objects, speed=False)
+            support = proxied.support(subject.role(name), objects)
         except ManifestError as error:
             raise FaultError(error.message, remedy=error.remedy) from error
         if support.state == "unsupported":

@@ -37,8 +37,23 @@ SUPPORTED = Support("supported")
 
 
 @dataclass(frozen=True)
+class Met:
+    """The subject met what is broken: who of it (`by`: a pod), seen how, and how often.
+
+    A `count` of 0 says who was looked at in vain.
+    """
+
+    by: str
+    how: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
 class Achieved:
     """One measurement of a fault: was it felt, what was asked, what was achieved, in words.
+
+    `met` is who of the subject met the fault, or uses what is to be broken. A fault that is felt by
+    nobody but us proves nothing of the subject, so every fault has to say.
 
     `cured`: not felt any more because the subject itself put an end to what the fault did, as a
     restart ends a deadlock. The fault's exposure then goes on: what can follow, follows now.
@@ -48,6 +63,7 @@ class Achieved:
     asked: Json
     achieved: Json
     note: str
+    met: tuple[Met, ...] = ()
     cured: bool = False
 
 
@@ -68,6 +84,11 @@ class FaultContext:
     namespace: str
     images: Mapping[str, str]
     scale: int = 1
+
+    @property
+    def own_namespace(self) -> str:
+        """Where the harness's own pods of this trial stand."""
+        return f"harness-{self.trial}"
 
     def role(self, name: str) -> Role:
         """The binding of a role; FaultError if the subject does not bind it."""

@@ -1,22 +1,23 @@
-"""What the faults on a TCP dependency share: a Toxiproxy that stands in the path from the start.
+"""What the faults on a Service share: a Toxiproxy that stands in the path from the start.
 
-The role's Service keeps its name and selects the proxy instead of the dependency's pods, before
-any pod of the subject runs. So the control run takes the same way, and connections that an
-application keeps in a pool are hit like new ones. Measurements come from a pod of ours that talks
-the dependency's own protocol through the same Service.
+The role's Service keeps its name and leads to the proxy instead of the dependency's pods, before
+any pod of the subject runs. So the control run takes the same way, connections that an application
+keeps in a pool are hit like new ones, and the proxy knows who came through it: without a connection
+of the subject's own nothing was tried. Measurements come from a pod of ours that talks the
+dependency's own protocol through the same Service.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from harness.errors import FaultError, ManifestError
-from harness.faults import agent_pod as agent
-from harness.faults.base import SUPPORTED, FaultContext, Support
+from harness.faults import agent_pod, own_pods, workloads
+from harness.faults.base import SUPPORTED, FaultContext, Met, Support
 from harness.history.facts import Json
-from harness.manifest.interpose import Interposed, Route, Unsupported, interpose
-from harness.manifest.objects import Object, namespace_of, service_port
+from harness.manifest.interpose import Interposed, Proxy, Route, Unsupported, interpose
+from harness.manifest.objects import Object, service_port
 from harness.manifest.subject_file import Role
 from harness.undo.reach import World
 from harness.undo.record import Record
@@ -25,25 +26,26 @@ from harness.undo.registry import undo
 UNDO = "toxics"
 TTL_S = 30.0
 """Toxics end by themselves this long after they were last renewed; each measurement renews them."""
+LATELY_S = 5.0
+"""A connection was seen if it is open, or was made this shortly before; seconds."""
 
 _PROXY_LABEL = "resilience-harness.dev/proxy-of"
-_API = 8474
-_EXPIRY = 8475
+_PORT = 8475
 
 
-def support(role: Role, objects: Sequence[Object], *, speed: bool) -> Support:
+def support(role: Role, objects: Sequence[Object], *, speed: bool = False) -> Support:
     """Whether a proxy can stand before the role, and its exchanges can be timed (`speed`)."""
     if role.ref.kind != "Service":
         return Support(
             "unsupported", f"{role.ref} is no Service; only a Service can be given a proxy"
         )
     try:
-        tried = interpose(objects, role.ref, labels={_PROXY_LABEL: role.ref.name})
+        tried = interpose(objects, role.ref, proxy=_proxy(role, "harness"))
     except ManifestError as error:
         return Support("unsupported", error.message)
     if isinstance(tried, Unsupported):
         return Support("unsupported", tried.reason)
-    if agent.protocol_of(role, objects) == "tcp" and speed:
+    if agent_pod.protocol_of(role, objects) == "tcp" and speed:
         return Support(
             "unsupported",
             f"the protocol of {role.ref} is not known, so its speed cannot be measured; name it: "
@@ -57,49 +59,56 @@ def stand_in_path(objects: Sequence[Object], role: Role, ctx: FaultContext) -> l
 
     A second fault on the same Service finds the proxy there and adds nothing.
     """
-    namespace = ctx.namespace_of(role.ref)
-    if any(_is_proxy(o, role.ref.name, namespace) for o in objects):
+    proxy = _proxy(role, ctx.own_namespace)
+    if own_pods.there(objects, "Pod", proxy.name, ctx):
         return list(objects)
-    labels = {agent.LABEL: "proxy", _PROXY_LABEL: role.ref.name}
-    result = interpose(objects, role.ref, labels=labels)
+    result = interpose(objects, role.ref, proxy=proxy)
     if isinstance(result, Unsupported):
         raise FaultError(
             f"no proxy can stand before {role.ref}: {result.reason}",
             remedy="give the role another Service, or leave this scenario out",
         )
     assert isinstance(result, Interposed)
-    ours = _proxy_objects(role.ref.name, namespace, labels, result.routes, ctx.images["agent"])
-    return agent.beside([*result.objects, *ours], namespace, ctx)
+    return agent_pod.beside([*result.objects, *_objects(proxy, role, result.routes, ctx)], ctx)
 
 
 async def install(
     ctx: FaultContext, role: Role, toxics: Sequence[Json], *, enabled: bool = True
 ) -> None:
     """Ledger record, then the toxics on the proxy before the role."""
-    namespace = ctx.namespace_of(role.ref)
-    ctx.record(UNDO, {"namespace": namespace, "service": role.ref.name})
-    pod = await agent.ready_pod(ctx.kube, namespace, {_PROXY_LABEL: role.ref.name})
+    ctx.record(UNDO, {"namespace": ctx.own_namespace, "service": role.ref.name})
     body = {
-        "proxy": _proxy_name(role.ref.name, await _port(ctx, role)),
+        "proxy": await _route_name(ctx, role),
         "toxics": list(toxics),
         "enabled": enabled,
         "ttl": TTL_S,
     }
-    answer = await ctx.kube.pod_proxy(namespace, pod, _EXPIRY, "PUT", "/toxics", body)
-    if answer.status != 200:
-        raise FaultError(
-            f"the proxy before {role.ref} refused {body}: {answer.status} {answer.text[:200]}",
-            remedy="this is a defect of the harness or of its agent image; rebuild with "
-            "`harness setup`",
-        )
+    await _ask(ctx, role, "PUT", "/toxics", body)
 
 
 async def renew(ctx: FaultContext, role: Role) -> bool:
     """Keep the toxics for another `TTL_S`; False if they are gone already."""
-    namespace = ctx.namespace_of(role.ref)
-    pod = await agent.ready_pod(ctx.kube, namespace, {_PROXY_LABEL: role.ref.name})
-    answer = await ctx.kube.pod_proxy(namespace, pod, _EXPIRY, "POST", "/renew", {"ttl": TTL_S})
-    return bool(answer.status == 200 and answer.json()["renewed"])
+    return bool((await _ask(ctx, role, "POST", "/renew", {"ttl": TTL_S}))["renewed"])
+
+
+async def met(ctx: FaultContext, target: str) -> tuple[Met, ...]:
+    """The subject's own pods that have connections through the proxy, or made some lately.
+
+    The subject's own are the pods behind its other roles; whoever else uses the dependency (an
+    exporter, another application) is not what is judged.
+    """
+    role = ctx.role(target)
+    path = f"/clients?proxy={await _route_name(ctx, role)}&within={LATELY_S:g}"
+    clients: dict[str, int] = await _ask(ctx, role, "GET", path)
+    users = await workloads.others(ctx, target)
+    seen = [
+        Met(pod, f"{clients[ip]} connections of pod {pod} through the proxy", clients[ip])
+        for ip, pod in sorted(users.items(), key=lambda item: item[1])
+        if ip in clients
+    ]
+    asked = ", ".join(sorted(set(users.values()))) or "any other role"
+    nobody = Met(asked, f"no connection of {asked} came to {role.ref}", 0)
+    return tuple(seen) or (nobody,)
 
 
 @undo(UNDO)
@@ -107,12 +116,11 @@ async def remove_toxics(record: Record, world: World) -> None:
     """Heal: no toxic on any proxy before the Service. Nothing to do if the namespace is gone."""
     namespace, service = record.data["namespace"], record.data["service"]
     kube = await world.kube(record)
-    pods = await kube.list("v1", "Pod", namespace, labels=f"{_PROXY_LABEL}={service}")
-    for pod in pods:
-        if pod.get("status", {}).get("phase") != "Running" or agent.deleting(pod):
+    for pod in await kube.list("v1", "Pod", namespace, labels=f"{_PROXY_LABEL}={service}"):
+        if pod.get("status", {}).get("phase") != "Running" or own_pods.deleting(pod):
             continue
         name = pod["metadata"]["name"]
-        answer = await kube.pod_proxy(namespace, name, _EXPIRY, "DELETE", "/toxics")
+        answer = await kube.pod_proxy(namespace, name, _PORT, "DELETE", "/toxics")
         if answer.status != 200 or any(p["toxics"] for p in answer.json().values()):
             raise FaultError(
                 f"toxics are still on {name}: {answer.status} {answer.text[:200]}",
@@ -120,31 +128,35 @@ async def remove_toxics(record: Record, world: World) -> None:
             )
 
 
-def _is_proxy(obj: Object, service: str, namespace: str) -> bool:
-    labels = obj["metadata"].get("labels") or {}
-    return (
-        obj["kind"] == "Deployment"
-        and labels.get(_PROXY_LABEL) == service
-        and namespace_of(obj) == namespace
+def _proxy(role: Role, own_namespace: str) -> Proxy:
+    return Proxy(
+        namespace=own_namespace,
+        name=f"proxy-{role.ref.name}.{role.ref.namespace}",
+        labels={own_pods.PART: "proxy", _PROXY_LABEL: role.ref.name},
     )
 
 
-async def _port(ctx: FaultContext, role: Role) -> int:
+async def _ask(
+    ctx: FaultContext, role: Role, method: str, path: str, body: Json | None = None
+) -> Json:
+    name = _proxy(role, ctx.own_namespace).name
+    answer: Json = await own_pods.ask(ctx, name, _PORT, method, path, body)
+    return answer
+
+
+async def _route_name(ctx: FaultContext, role: Role) -> str:
     service = await ctx.kube.get("v1", "Service", role.ref.name, ctx.namespace_of(role.ref))
-    return int(service_port(service, role.ref.port)["port"])
+    return _of_port(role, int(service_port(service, role.ref.port)["port"]))
 
 
-def _proxy_name(service: str, port: int) -> str:
-    return f"{service}-{port}"
+def _of_port(role: Role, port: int) -> str:
+    return f"{role.ref.name}-{port}"
 
 
-def _proxy_objects(
-    service: str, namespace: str, labels: Mapping[str, str], routes: Sequence[Route], image: str
-) -> list[Object]:
-    name = f"harness-proxy-{service}"
+def _objects(proxy: Proxy, role: Role, routes: Sequence[Route], ctx: FaultContext) -> list[Object]:
     proxies = [
         {
-            "name": _proxy_name(service, route.port),
+            "name": _of_port(role, route.port),
             "listen": f"0.0.0.0:{route.listen}",
             "upstream": route.upstream,
             "enabled": True,
@@ -154,22 +166,17 @@ def _proxy_objects(
     config: Object = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": agent.meta(name, namespace, labels),
+        "metadata": own_pods.meta(ctx, proxy.name, proxy.labels),
         "data": {"proxies.json": json.dumps(proxies, indent=1)},
     }
-    server = agent.container(
-        "toxiproxy",
-        image,
-        ["toxiproxy-server", "-host", "0.0.0.0", "-config", "/etc/toxiproxy/proxies.json"],
-        _API,
-        "/version",
+    command = [*agent_pod.COMMAND, str(_PORT), "proxy"]
+    program = own_pods.container("proxy", ctx.images["agent"], command)
+    program["volumeMounts"] = [{"name": "config", "mountPath": "/etc/toxiproxy"}]
+    pod = own_pods.pod(
+        ctx,
+        proxy.name,
+        proxy.labels,
+        [own_pods.answering(program, _PORT, "/healthz")],
+        [{"name": "config", "configMap": {"name": proxy.name}}],
     )
-    server["volumeMounts"] = [{"name": "config", "mountPath": "/etc/toxiproxy"}]
-    expiry = agent.container(
-        "expiry", image, ["python3", "/app/agent.py", str(_EXPIRY), "expiry"], _EXPIRY, "/healthz"
-    )
-    pod_spec = {
-        "containers": [server, expiry],
-        "volumes": [{"name": "config", "configMap": {"name": name}}],
-    }
-    return [config, agent.deployment(name, namespace, labels, pod_spec)]
+    return [config, pod]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import FaultError
-from harness.faults import agent_pod
-from harness.faults.base import SUPPORTED, FaultContext, Support
+from harness.faults import agent_pod, own_pods, proxied
+from harness.faults.base import FaultContext, Support
 from harness.history.facts import Json
 from harness.kube.client import ApiError
 from harness.manifest.objects import Object
@@ -25,29 +25,28 @@ TTL_S = 30.0
 
 
 def support(role: Role, objects: Sequence[Object]) -> Support:
-    """Whether sessions can be held in the role's database."""
-    if role.ref.kind != "Service":
-        return Support("unsupported", f"{role.ref} is no Service, so nobody can connect to it")
+    """Whether sessions can be held in the role's database, and who uses it can be told."""
+    found = proxied.support(role, objects)
+    if found.state == "unsupported":
+        return found
     protocol = agent_pod.protocol_of(role, objects)
     if protocol not in PROTOCOLS:
         known = " and ".join(PROTOCOLS)
         return Support("unsupported", f"{role.ref} speaks {protocol}; known here are {known}")
-    return SUPPORTED
+    return found
 
 
 async def hold(ctx: FaultContext, role: Role, name: str, asked: Json) -> Json:
     """Ledger record, then the sessions; what the agent says of them."""
-    namespace = ctx.namespace_of(role.ref)
-    ctx.record(UNDO, {"namespace": namespace, "name": name})
+    ctx.record(UNDO, {"namespace": ctx.own_namespace, "name": name})
     body = {**await agent_pod.where(ctx, role), **asked, "name": name, "ttl": TTL_S}
-    return await agent_pod.ask(ctx, namespace, "PUT", "/sessions", body)
+    return await agent_pod.ask(ctx, "PUT", "/sessions", body)
 
 
-async def renew(ctx: FaultContext, role: Role, name: str) -> bool:
+async def renew(ctx: FaultContext, name: str) -> bool:
     """Keep the sessions for another `TTL_S`; False if they are gone already."""
     body = {"name": name, "ttl": TTL_S}
-    namespace = ctx.namespace_of(role.ref)
-    answer = await agent_pod.ask(ctx, namespace, "POST", "/sessions/renew", body)
+    answer = await agent_pod.ask(ctx, "POST", "/sessions/renew", body)
     return bool(answer["renewed"])
 
 
@@ -56,8 +55,8 @@ async def release(record: Record, world: World) -> None:
     """Heal: the sessions end. Nothing to do if the agent is gone: they went with it."""
     namespace = record.data["namespace"]
     kube = await world.kube(record)
-    for pod in await kube.list("v1", "Pod", namespace, labels=f"{agent_pod.LABEL}=agent"):
-        if pod.get("status", {}).get("phase") != "Running" or agent_pod.deleting(pod):
+    for pod in await kube.list("v1", "Pod", namespace, labels=f"{own_pods.PART}={agent_pod.NAME}"):
+        if pod.get("status", {}).get("phase") != "Running" or own_pods.deleting(pod):
             continue
         name, path = pod["metadata"]["name"], f"/sessions/{record.data['name']}"
         try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.errors import FaultError
 from harness.faults.base import SUPPORTED, FaultContext, Support
 from harness.kube.client import ApiError, UnreachableError
+from harness.manifest.interpose import direct_name
 from harness.manifest.objects import Object, containers, find
 from harness.manifest.subject_file import Role
 
@@ -66,11 +67,11 @@ async def live(ctx: FaultContext, role: Role) -> Object:
     return await ctx.kube.get(API, role.ref.kind, role.ref.name, ctx.namespace_of(role.ref))
 
 
-async def pods(ctx: FaultContext, role: Role) -> list[Object]:
-    """Its pods that are there to stay, oldest first; of a Service, those that it selects."""
+async def pods(ctx: FaultContext, role: Role, *, going: bool = False) -> list[Object]:
+    """Its pods, oldest first; of a Service, those that it selects. `going`: also those that are
+    being deleted."""
     if role.ref.kind == "Service":
-        service = await ctx.kube.get("v1", "Service", role.ref.name, ctx.namespace_of(role.ref))
-        labels = service["spec"].get("selector") or {}
+        labels = await _selected(ctx, role)
     else:
         labels = (await live(ctx, role))["spec"]["selector"].get("matchLabels") or {}
     if not labels:
@@ -81,8 +82,32 @@ async def pods(ctx: FaultContext, role: Role) -> list[Object]:
         )
     selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
     found = await ctx.kube.list("v1", "Pod", ctx.namespace_of(role.ref), labels=selector)
-    staying = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    staying = [pod for pod in found if going or "deletionTimestamp" not in pod["metadata"]]
     return sorted(staying, key=lambda pod: pod["metadata"]["creationTimestamp"])
+
+
+async def others(ctx: FaultContext, target: str) -> dict[str, str]:
+    """The pods behind all roles but this one, which may use it: names by their addresses."""
+    found: dict[str, str] = {}
+    own = {pod["metadata"]["uid"] for pod in await pods(ctx, ctx.role(target))}
+    for name, role in ctx.roles.items():
+        if name == target or role.ref.kind not in (*KINDS, "Service"):
+            continue
+        for pod in await pods(ctx, role):
+            if pod["metadata"]["uid"] not in own:
+                for each in pod["status"].get("podIPs") or ():
+                    found[each["ip"]] = pod["metadata"]["name"]
+    return found
+
+
+async def _selected(ctx: FaultContext, role: Role) -> dict[str, str]:
+    """What a Service selects; of one that leads to a proxy, what it did before."""
+    namespace = ctx.namespace_of(role.ref)
+    service = await ctx.kube.get("v1", "Service", role.ref.name, namespace)
+    if not service["spec"].get("selector"):
+        past = await ctx.kube.find("v1", "Service", direct_name(role.ref.name), namespace)
+        service = past or service
+    return dict(service["spec"].get("selector") or {})
 
 
 def status_of(pod: Object, container: str) -> Object:

@@ -84,11 +84,10 @@ class Supply:
 
     def _agent(self) -> publish.ImageRef:
         context = paths.build() / "agent"
-        context.mkdir(parents=True, exist_ok=True)
         source = Path(__file__).resolve().parent.parent / "faults" / "agent"
-        for file in source.iterdir():
-            if file.is_file():
-                shutil.copy2(file, context / file.name)
+        # What an older version left there would be part of the image.
+        shutil.rmtree(context, ignore_errors=True)
+        shutil.copytree(source, context, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy2(go_programs.toxiproxy() / "toxiproxy-server", context)
         local = publish.build_image(self.engine, "agent", context)
         return publish.push_image(self.engine, self.registry, local)

@@ -1,8 +1,9 @@
 """Putting a TCP proxy into the path of a Service, without a client noticing.
 
-The Service keeps its name, addresses and ports but selects the proxy's pods; a new Service
-`<name>-direct` carries what it selected before, for the proxy to connect to. Pure: the proxy's own
-Deployment, and what it does to the traffic, belong to the faults that use it.
+The Service keeps its name, addresses and ports but selects nothing any more: an EndpointSlice leads
+it to the proxy's pod, which stands in another namespace. A new Service `<name>-direct` carries what
+was selected before, for the proxy to connect to. Pure: the proxy's own pod, its address in the
+slice, and what it does to the traffic belong to the faults that use it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from harness.manifest.objects import (
     find,
     find_optional,
     labels_of,
+    metadata,
     name_of,
     namespace_of,
     ref_of,
@@ -25,6 +27,9 @@ from harness.manifest.objects import (
     service_port,
     service_workloads,
 )
+
+LEADS_TO = "resilience-harness.dev/leads-to"
+"""Annotation of an EndpointSlice: the pod whose address it is to have."""
 
 _FRONT_ONLY = (
     "allocateLoadBalancerNodePorts",
@@ -39,6 +44,15 @@ _FRONT_ONLY = (
     "sessionAffinity",
     "sessionAffinityConfig",
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proxy:
+    """The pod that is to stand in the path: where it will be, and by which labels it is known."""
+
+    namespace: str
+    name: str
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -64,25 +78,25 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Interposed:
-    """The objects with the proxy in the path, what it has to relay, and what is different now."""
+    """The objects with the way to the proxy, what it has to relay, and where that leads."""
 
     objects: list[Object]
     routes: tuple[Route, ...]
     direct: Ref
-    notes: tuple[str, ...] = ()
 
 
 def interpose(
     objects: Sequence[Object],
     service: Ref,
     *,
-    labels: Mapping[str, str],
+    proxy: Proxy,
     first_port: int = 15000,
 ) -> Interposed | Unsupported:
-    """Let `service` select the pods with `labels`, which listen from `first_port` upwards.
+    """Let `service` lead to a proxy, which listens from `first_port` upwards.
 
-    The port of `service` names the faulted one (default: the first). Raises `ManifestError` where
-    the Service or the port is not there.
+    The EndpointSlice has no endpoint: the proxy's address is known once it runs. The port of
+    `service` names the faulted one (default: the first). Raises `ManifestError` where the Service
+    or the port is not there.
     """
     before = find(objects, service)
     role_port = service_port(before, service.port)
@@ -90,16 +104,16 @@ def interpose(
     if reason:
         return Unsupported(reason)
 
-    direct_name = f"{name_of(before)}-direct"
+    past = direct_name(name_of(before))
     namespace = namespace_of(before)
-    if find_optional(objects, Ref("Service", direct_name, namespace)):
+    if find_optional(objects, Ref("Service", past, namespace)):
         raise ManifestError(
-            f"the manifests already have a Service/{direct_name}",
+            f"the manifests already have a Service/{past}",
             remedy="rename it: the harness needs this name for the way past its proxy",
         )
-    host = f"{direct_name}.{namespace}.svc" if namespace else direct_name
-    front, direct = copy.deepcopy(before), _direct(before, direct_name)
-    front["spec"]["selector"] = dict(labels)
+    host = f"{past}.{namespace}.svc" if namespace else past
+    front, direct = copy.deepcopy(before), _direct(before, past)
+    front["spec"].pop("selector")
     front["spec"].pop("publishNotReadyAddresses", None)
     routes = []
     for index, port in enumerate(front["spec"]["ports"]):
@@ -114,14 +128,31 @@ def interpose(
                 faulted=port["port"] == role_port["port"],
             )
         )
-    policies, notes = _policies(objects, before, labels, [route.listen for route in routes])
     result = [front if obj is before else copy.deepcopy(obj) for obj in objects]
+    policies = _policies(objects, before, proxy, [route.listen for route in routes])
     return Interposed(
-        objects=[*result, direct, *policies],
+        objects=[*result, direct, _slice(before, proxy, routes), *policies],
         routes=tuple(routes),
         direct=ref_of(direct),
-        notes=notes,
     )
+
+
+def direct_name(service: str) -> str:
+    """The name of the Service that goes past the proxy."""
+    return f"{service}-direct"
+
+
+def led_to(objects: Sequence[Object], addresses: Mapping[str, str]) -> list[Object]:
+    """The objects with the addresses of proxies, by the names of their pods, in their slices."""
+    result = []
+    for obj in objects:
+        address = addresses.get((metadata(obj).get("annotations") or {}).get(LEADS_TO, ""))
+        if address is not None:
+            family = "IPv6" if ":" in address else "IPv4"
+            ready = {"addresses": [address], "conditions": {"ready": True}}
+            obj = {**obj, "addressType": family, "endpoints": [ready]}
+        result.append(obj)
+    return result
 
 
 def _unsupported(objects: Sequence[Object], service: Object) -> str | None:
@@ -169,45 +200,64 @@ def _direct(service: Object, name: str) -> Object:
     return {"apiVersion": "v1", "kind": "Service", "metadata": named, "spec": spec}
 
 
+def _slice(service: Object, proxy: Proxy, routes: Sequence[Route]) -> Object:
+    """Where the Service leads: to the proxy's pod, as soon as its address is known."""
+    named: Object = {
+        "name": f"{name_of(service)}-proxy",
+        "labels": {
+            "kubernetes.io/service-name": name_of(service),
+            "endpointslice.kubernetes.io/managed-by": "resilience-harness",
+        },
+        "annotations": {LEADS_TO: proxy.name},
+    }
+    if namespace_of(service):
+        named["namespace"] = namespace_of(service)
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": named,
+        "addressType": "IPv4",
+        "endpoints": [],
+        "ports": [
+            {"name": route.port_name or "", "port": route.listen, "protocol": "TCP"}
+            for route in routes
+        ],
+    }
+
+
 def _policies(
-    objects: Sequence[Object], service: Object, labels: Mapping[str, str], listens: Sequence[int]
-) -> tuple[list[Object], tuple[str, ...]]:
+    objects: Sequence[Object], service: Object, proxy: Proxy, listens: Sequence[int]
+) -> list[Object]:
     """NetworkPolicies that let the traffic through the proxy, where the namespace has any.
 
     Without them a default deny would cut the proxy off, and the trial would show that instead of
-    the fault. They only speak of the proxy's own pods and ports.
+    the fault. They only open the ways to the proxy's ports and from its pod; nothing that was open
+    is closed, but who may reach the Service is not judged in such a trial.
     """
     namespace = namespace_of(service)
     present = [
         obj for obj in objects if obj["kind"] == "NetworkPolicy" and namespace_of(obj) == namespace
     ]
     if not present:
-        return [], ()
-    proxy = {"podSelector": {"matchLabels": dict(labels)}}
+        return []
+    peer = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": proxy.namespace}},
+        "podSelector": {"matchLabels": dict(proxy.labels)},
+    }
     ports = [{"protocol": "TCP", "port": port} for port in listens]
     behind = {"podSelector": {"matchLabels": dict(service["spec"]["selector"])}}
     name = f"{name_of(service)}-proxy"
     specs: dict[str, Object] = {
-        name: {
-            **proxy,
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{}],
-            "egress": [{}],
-        },
-        f"{name}-upstream": {**behind, "policyTypes": ["Ingress"], "ingress": [{"from": [proxy]}]},
+        f"{name}-upstream": {**behind, "policyTypes": ["Ingress"], "ingress": [{"from": [peer]}]},
     }
     clients = [spec for spec in map(_client_selector, present) if spec is not None]
     for index, selector in enumerate(clients):
         specs[f"{name}-clients-{index}"] = {
             "podSelector": copy.deepcopy(selector),
             "policyTypes": ["Egress"],
-            "egress": [{"to": [proxy], "ports": ports}],
+            "egress": [{"to": [peer], "ports": ports}],
         }
-    made = [_policy(each, namespace, spec) for each, spec in specs.items()]
-    return made, (
-        f"NetworkPolicies {', '.join(specs)} let traffic to {name_of(service)} take the way "
-        "through the proxy; who may reach it is not judged in this trial",
-    )
+    return [_policy(each, namespace, spec) for each, spec in specs.items()]
 
 
 def _client_selector(policy: Object) -> Object | None:

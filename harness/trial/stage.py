@@ -20,7 +20,8 @@ from harness.addons import addons
 from harness.cluster.leases import lease_entry_port
 from harness.declare import Load
 from harness.errors import ClusterError, HarnessError, ResidueError, WaitTimeout
-from harness.faults.base import Fault, FaultContext
+from harness.faults import own_pods
+from harness.faults.base import Fault, FaultContext, Met
 from harness.faults.proxied import stand_in_path
 from harness.history.facts import Json
 from harness.history.history import History
@@ -31,6 +32,7 @@ from harness.kube.client import ApiError
 from harness.kube.eventually import eventually
 from harness.load.generator import Generator
 from harness.manifest.facts import facts
+from harness.manifest.interpose import led_to
 from harness.manifest.objects import Ref, find
 from harness.manifest.subject_file import Role
 from harness.manifest.variants import apply_order
@@ -89,6 +91,7 @@ class Stage:
         )
         self._before: baseline.Snapshot | None = None
         self._before_faults: frozenset[str] = frozenset()
+        self._told: set[tuple[int, int, str, bool]] = set()
 
     # -- before the fault -------------------------------------------------------------------
 
@@ -132,7 +135,7 @@ class Stage:
                 self.connections.ledger,
                 cluster=self.connections.cluster,
                 trial=self.placement.trial,
-                namespaces=self.namespaces,
+                namespaces=[*self.namespaces, self.context.own_namespace],
             )
         if self.connections.cluster.owned:
             await self._audit.start()
@@ -151,11 +154,14 @@ class Stage:
     async def deploy(self) -> None:
         """Apply everything, recorded first, and wait until every workload is ready to stay.
 
-        What others depend on goes first, and is given a while to be ready. A liveness probe that
-        failed while the subject came up may have one failure left, and kill what is ready already.
-        Raises CannotConclude, blaming the subject, if that takes longer than `DEPLOY_S`.
+        Our own pods come before anything of the subject's. What others depend on goes first, and is
+        given a while to be ready. A liveness probe that failed while the subject came up may have
+        one failure left, and kill what is ready already. Raises CannotConclude, blaming the
+        subject, if that takes longer than `DEPLOY_S`.
         """
         connections, trial = self.connections, self.placement.trial
+        ours = own_pods.ours(self.objects, self.context)
+        self.objects = led_to(self.objects, await own_pods.up(self.context, ours))
         for name in self.namespaces:
             await namespaces.create(
                 connections.kube,
@@ -170,7 +176,7 @@ class Stage:
             await cluster_scoped.create(
                 connections.kube, connections.ledger, obj, cluster=connections.cluster, trial=trial
             )
-        placed = [o for o in rest if o["metadata"].get("namespace")]
+        placed = [o for o in rest if o["metadata"].get("namespace") and o not in ours]
         waves = in_waves(placed, self.placement.isolation.objects, self.roles)
         await connections.kube.apply_all(waves.first)
         if waves.later:
@@ -285,7 +291,17 @@ class Stage:
             note=got.note,
             cured=got.cured,
         )
+        for each in got.met:
+            self._met(index, each)
         return got.felt
+
+    def _met(self, index: int, seen: Met) -> None:
+        """Recorded once for each who met it, and once more for every control run."""
+        control = self.history.phase("control")
+        which = (control.begin if control else 0, index, seen.by, seen.count > 0)
+        if which not in self._told:
+            self._told.add(which)
+            self.writer.append("met", fault=index, **asdict(seen))
 
     async def heal(
         self, *, before: frozenset[str] | None = None, faults: Sequence[int] | None = None

@@ -16,7 +16,7 @@ from harness.images.supply import KUBERNETES_VERSION
 from harness.manifest.diff import diff
 from harness.manifest.exposure import liveness_kills
 from harness.manifest.facts import facts
-from harness.manifest.interpose import Interposed, interpose
+from harness.manifest.interpose import Interposed, Proxy, interpose
 from harness.manifest.isolation import isolate
 from harness.manifest.objects import Object, pods_of_role
 from harness.manifest.scale import good_factors, scale
@@ -26,6 +26,7 @@ from harness.runs.catalog import Found
 
 pytestmark = pytest.mark.asyncio
 
+PROXY = Proxy(namespace="harness-t1a2b3", name="proxy", labels={"resilience-harness.dev/x": "y"})
 SHIPPED = catalog.discover(paths.data("scenarios"))
 
 
@@ -59,7 +60,7 @@ async def test_every_variant_can_be_run(found: Found, kubectl: Path) -> None:
         assert problems(own.objects, version=KUBERNETES_VERSION, roles=subject.roles) == []
         assert facts(own.objects, subject.roles, scale=factor).role("workload").replicas > 0
         database = subject.role("database").ref
-        proxied = interpose(own.objects, database, labels={"resilience-harness.dev/x": "y"})
+        proxied = interpose(own.objects, database, proxy=PROXY)
         assert isinstance(proxied, Interposed)
         assert problems(proxied.objects, version=KUBERNETES_VERSION) == []
 

@@ -48,7 +48,7 @@ SERVICE: Object = {
     "apiVersion": "v1",
     "kind": "Service",
     "metadata": {"name": "db", "namespace": "n"},
-    "spec": {"ports": [{"port": 5432}]},
+    "spec": {"selector": {"app": "db"}, "ports": [{"port": 5432}]},
 }
 OBJECTS = [API, SERVICE]
 WORKLOAD = Ref("Deployment", "api", "n")
