@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.declare import register
-from harness.faults import agent_pod, sessions
+from harness.faults import agent_pod, proxied, sessions
 from harness.faults.base import Achieved, Fault, FaultContext, Support
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
@@ -46,8 +46,8 @@ class ConnectionsUsedUp(Fault):
         return sessions.support(role, objects)
 
     def prepare(self, objects: Sequence[Object], ctx: FaultContext) -> list[Object]:
-        """The pod that will hold the sessions."""
-        return agent_pod.beside(objects, ctx.namespace_of(ctx.role(self.target).ref), ctx)
+        """The pod that will hold the sessions, and a proxy that knows who uses the database."""
+        return proxied.stand_in_path(objects, ctx.role(self.target), ctx)
 
     async def inject(self, ctx: FaultContext) -> None:
         """Open sessions until the server refuses."""
@@ -56,15 +56,15 @@ class ConnectionsUsedUp(Fault):
     async def measure(self, ctx: FaultContext) -> Achieved:
         """Try one more session; take again what the application gave back meanwhile."""
         role = ctx.role(self.target)
-        namespace = ctx.namespace_of(role.ref)
-        held = await sessions.renew(ctx, role, _NAME)
+        held = await sessions.renew(ctx, _NAME)
         body = {**await agent_pod.where(ctx, role), "name": _PROBE, "count": 1, "ttl": 1.0}
-        got = await agent_pod.ask(ctx, namespace, "PUT", "/sessions", body)
-        await agent_pod.ask(ctx, namespace, "DELETE", f"/sessions/{_PROBE}")
+        got = await agent_pod.ask(ctx, "PUT", "/sessions", body)
+        await agent_pod.ask(ctx, "DELETE", f"/sessions/{_PROBE}")
         refused = str(got["refused"] or "")
         felt = any(words in refused for words in _FULL)
         if held and not felt:
             more = {**body, "name": _NAME, "count": 0, "ttl": sessions.TTL_S}
-            await agent_pod.ask(ctx, namespace, "PUT", "/sessions", more)
+            await agent_pod.ask(ctx, "PUT", "/sessions", more)
         note = f"one more connection: {refused.splitlines()[-1] if refused else 'accepted'}"
-        return Achieved(felt, {"refused": True}, {"refused": bool(refused)}, note)
+        met = await proxied.met(ctx, self.target)
+        return Achieved(felt, {"refused": True}, {"refused": bool(refused)}, note, met)

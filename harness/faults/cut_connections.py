@@ -21,6 +21,9 @@ _WORDS = {
     "reset": "resets connections",
     "blackhole": "swallows what is sent to it",
 }
+_SHOWS = {"refuse": ("refused", "cut"), "reset": ("cut",), "blackhole": ("silent",)}
+"""By mode: the failures of an exchange that are the fault's doing. A pool's connection is cut
+before the next one is refused. Any other, such as a wrong password, shows nothing of it."""
 _PATIENCE_S = 3.0
 """A black hole answers nothing: an exchange that takes this long was swallowed."""
 
@@ -54,7 +57,7 @@ class CutConnections(Fault):
 
     def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
         """A Service with pods of its own; any TCP protocol."""
-        return proxied.support(role, objects, speed=False)
+        return proxied.support(role, objects)
 
     def prepare(self, objects: Sequence[Object], ctx: FaultContext) -> list[Object]:
         """A proxy that cuts nothing yet, and a pod that measures through it."""
@@ -71,10 +74,17 @@ class CutConnections(Fault):
         await proxied.install(ctx, role, toxics, enabled=self.mode != "refuse")
 
     async def measure(self, ctx: FaultContext) -> Achieved:
-        """One exchange in the target's own protocol must fail, or (black hole) never end."""
+        """One exchange in the target's own protocol must fail as this mode makes it fail."""
         role = ctx.role(self.target)
         await proxied.renew(ctx, role)
         got = await agent_pod.exchange(ctx, role, timeout=_PATIENCE_S)
-        achieved = {"ok": got["ok"], "seconds": round(got["seconds"], 4), "error": got["error"]}
+        achieved = {
+            "ok": got["ok"],
+            "seconds": round(got["seconds"], 4),
+            "error": got["error"],
+            "failure": got["failure"],
+        }
         note = got["error"] or f"an exchange succeeded in {got['seconds']:.3f} s"
-        return Achieved(not got["ok"], {"exchange": "fails"}, achieved, str(note))
+        felt = got["failure"] in _SHOWS[self.mode]
+        met = await proxied.met(ctx, self.target)
+        return Achieved(felt, {"exchange": _WORDS[self.mode]}, achieved, str(note), met)

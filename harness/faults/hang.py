@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.declare import register
 from harness.errors import FaultError, UsageError
 from harness.faults import in_node, workloads
-from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.faults.base import Achieved, Fault, FaultContext, Met, Support
 from harness.manifest.objects import Object, find
 from harness.manifest.subject_file import Role
 from harness.nodes import cgroups
@@ -26,6 +27,15 @@ group=$(pod_group "$1"); [ -n "$group" ] || { echo "no group of pod $1" >&2; exi
 dir=$(find "$group" -type d -name "*$2*" | head -n 1)
 [ -n "$dir" ] || { echo "no group of container $2" >&2; exit 1; }
 xargs -r kill -STOP < "$dir/cgroup.procs"
+"""
+)
+# How many are still there: none once the container was killed, whatever its status says yet.
+_LEFT = (
+    cgroups.FIND
+    + r"""
+group=$(pod_group "$1"); [ -n "$group" ] || { echo 0; exit 0; }
+dir=$(find "$group" -type d -name "*$2*" | head -n 1)
+[ -n "$dir" ] && wc -l < "$dir/cgroup.procs" || echo 0
 """
 )
 _CONTINUE = (
@@ -83,6 +93,7 @@ class Hang(Fault):
         for pod in (await workloads.pods(ctx, role))[: self.pods]:
             meta, status = pod["metadata"], workloads.status_of(pod, asked.container)
             node, uid = pod["spec"]["nodeName"], meta["uid"]
+            container = status["containerID"].partition("://")[2]
             ctx.record(
                 UNDO,
                 {
@@ -91,16 +102,19 @@ class Hang(Fault):
                     "uid": uid,
                     "node": node,
                     "target": self.target,
-                    "restarts": status.get("restartCount", 0),
+                    "container": container,
                 },
             )
             await in_node.start(ctx.nodes, node, _name(uid), _continue(uid))
-            container = status["containerID"].partition("://")[2]
             words = ["bash", "-c", _STOP, "bash", uid, container]
             (await ctx.nodes.run(node, words)).require()
 
     async def measure(self, ctx: FaultContext) -> Achieved:
-        """Ask the pods that were stopped; cured once all of them were restarted."""
+        """Ask the pods that were stopped (before that: all); cured once their processes are gone.
+
+        That is asked of the node: a new process may answer before the kubelet says that the old one
+        was killed.
+        """
         role = ctx.role(self.target)
         asked = _question(await workloads.live(ctx, role))
         stopped = {
@@ -110,29 +124,28 @@ class Hang(Fault):
             and record.trial == ctx.trial
             and record.data["target"] == self.target
         }
-        there = await workloads.pods(ctx, role)
-        silent, restarted = 0, 0
-        for pod in there:
-            uid = pod["metadata"]["uid"]
-            before = stopped.get(uid)
-            if before is not None:
-                await in_node.renew(ctx.nodes, before["node"], _name(uid))
-                restarts = workloads.status_of(pod, asked.container).get("restartCount", 0)
-                if restarts > before["restarts"]:
-                    restarted += 1
-                    continue
+        there = {pod["metadata"]["uid"]: pod for pod in await workloads.pods(ctx, role)}
+        silent: list[str] = []
+        ended = [data["pod"] for uid, data in stopped.items() if uid not in there]
+        for uid, pod in there.items():
+            if stopped and uid not in stopped:
+                continue
             answer = await workloads.answers(ctx, pod, asked)
-            silent += answer == "silent"
-            # Nobody listens where a process was stopped: it was killed, and is about to be started.
-            restarted += before is not None and answer == "refused"
-        replaced = len(stopped.keys() - {pod["metadata"]["uid"] for pod in there})
+            # Looked for after the answer: whoever killed them may have come in between.
+            left = uid in stopped and await _left(ctx, stopped[uid])
+            if answer == "silent":
+                silent.append(pod["metadata"]["name"])
+            elif uid in stopped and not left:
+                ended.append(pod["metadata"]["name"])
         wanted = {"silent_pods": self.pods}
-        achieved = {"silent_pods": silent, "restarted_pods": restarted + replaced}
-        note = f"{silent} of {len(there)} pods accept a connection and do not answer"
-        if restarted + replaced:
-            note += f"; {restarted + replaced} were restarted or replaced"
-        cured = restarted + replaced >= self.pods
-        return Achieved(silent >= self.pods, wanted, achieved, note, cured=cured)
+        achieved = {"silent_pods": len(silent), "ended_pods": len(ended)}
+        note = f"{len(silent)} of {len(there)} pods accept a connection and do not answer"
+        if ended:
+            note += f"; the processes of {', '.join(ended)} are gone"
+        felt = len(silent) >= self.pods
+        cured = bool(ended) and len(silent) + len(ended) >= self.pods
+        met = tuple(Met(pod, "its processes were stopped") for pod in silent if stopped)
+        return Achieved(felt, wanted, achieved, note, met, cured=cured)
 
     def _whose(self) -> str:
         return f"a pod of the {self.target}" if self.pods == 1 else f"{self.pods} pods"
@@ -144,6 +157,14 @@ async def heal_hang(record: Record, world: World) -> None:
     data = record.data
     nodes = await world.nodes(record)
     await in_node.stop(nodes, data["node"], _name(data["uid"]), _continue(data["uid"]))
+
+
+async def _left(ctx: FaultContext, stopped: Mapping[str, Any]) -> bool:
+    """Whether processes that were stopped are still there; they stay stopped for another while."""
+    uid, node = stopped["uid"], stopped["node"]
+    await in_node.renew(ctx.nodes, node, _name(uid))
+    words = ["bash", "-c", _LEFT, "bash", uid, stopped["container"]]
+    return (await ctx.nodes.run(node, words)).require().text.strip() != "0"
 
 
 def _name(uid: str) -> str:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from harness.declare import register
 from harness.faults import rollouts, workloads
-from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.faults.base import Achieved, Fault, FaultContext, Met, Support
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import GreedyRelease, Role
 from harness.nodes.cgroups import PodMemory, pod_memory
@@ -69,16 +69,16 @@ class HeapAtStart(Fault):
         """The peak that the kernel counted for the pods of the new release."""
         role = ctx.role(self.target)
         takes = quantity_bytes(_greedy(role).memory)
-        found: list[PodMemory] = []
+        found: dict[str, PodMemory] = {}
         for pod in await rollouts.new_pods(ctx, role):
             node = pod["spec"].get("nodeName")
             memory = node and await pod_memory(ctx.nodes, node, pod["metadata"]["uid"])
             if memory:
-                found.append(memory)
+                found[pod["metadata"]["name"]] = memory
         if not found:
             asked = {"bytes_at_least": takes}
             return Achieved(False, asked, {"bytes": 0}, "no pod of the new release has run yet")
-        most = max(found, key=lambda memory: memory.peak)
+        name, most = max(found.items(), key=lambda item: item[1].peak)
         asked = {"bytes_at_least": int(_SHARE * min(takes, most.limit or takes))}
         achieved = {"bytes": most.peak, "limit_bytes": most.limit, "refused": most.failures}
         limit = f"{_mib(most.limit)} are allowed" if most.limit else "no limit"
@@ -86,7 +86,9 @@ class HeapAtStart(Fault):
             f"a pod of the new release used {_mib(most.peak)} at its peak ({limit}, "
             f"{most.failures} pages refused); it takes {_mib(takes)}"
         )
-        return Achieved(most.peak >= asked["bytes_at_least"], asked, achieved, note)
+        felt = most.peak >= asked["bytes_at_least"]
+        met = (Met(name, f"it used {_mib(most.peak)} at its start"),) if felt else ()
+        return Achieved(felt, asked, achieved, note, met)
 
 
 def _greedy(role: Role) -> GreedyRelease:

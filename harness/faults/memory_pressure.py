@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from harness.declare import register
 from harness.errors import FaultError, UsageError
 from harness.faults import in_node, workloads
-from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.faults.base import Achieved, Fault, FaultContext, Met, Support
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
 from harness.nodes import cgroups
@@ -94,26 +94,35 @@ class MemoryPressure(Fault):
             done.require()
 
     async def measure(self, ctx: FaultContext) -> Achieved:
-        """What the kernel counts for the pods of the target."""
+        """What the kernel counts for the pressed pod; before that, for any of the target's."""
         size = quantity_bytes(self.size)
-        for record in ctx.ledger.open_records:
-            if record.kind == UNDO and record.trial == ctx.trial:
-                await in_node.renew(ctx.nodes, record.data["node"], _name(record.data["uid"]))
-        most = cgroups.PodMemory(peak=0, used=0, limit=None, failures=0)
+        pressed = {
+            record.data["uid"]: record.data["node"]
+            for record in ctx.ledger.open_records
+            if record.kind == UNDO
+            and record.trial == ctx.trial
+            and record.data["target"] == self.target
+        }
+        for uid, node in pressed.items():
+            await in_node.renew(ctx.nodes, node, _name(uid))
+        most, name = cgroups.PodMemory(peak=0, used=0, limit=None, failures=0), ""
         for pod in await workloads.pods(ctx, ctx.role(self.target)):
-            node = pod["spec"].get("nodeName")
-            uid = pod["metadata"]["uid"]
+            node, uid = pod["spec"].get("nodeName"), pod["metadata"]["uid"]
+            if pressed and uid not in pressed:
+                continue
             memory = node and await cgroups.pod_memory(ctx.nodes, node, uid)
             if memory and memory.used > most.used:
-                most = memory
+                most, name = memory, pod["metadata"]["name"]
         least = int(_SHARE * min(size, most.limit or size))
         asked = {"bytes_at_least": least}
         achieved = {"bytes": most.used, "limit_bytes": most.limit, "refused": most.failures}
         note = (
-            f"a pod uses {most.used / 1024**2:.0f}Mi (peak {most.peak / 1024**2:.0f}Mi, "
-            f"{most.failures} pages refused)"
+            f"{name or 'no pod'} uses {most.used / 1024**2:.0f}Mi "
+            f"(peak {most.peak / 1024**2:.0f}Mi, {most.failures} pages refused)"
         )
-        return Achieved(most.used >= least, asked, achieved, note)
+        felt = most.used >= least
+        met = (Met(name, f"{self.size} were charged to it"),) if felt else ()
+        return Achieved(felt, asked, achieved, note, met)
 
 
 @undo(UNDO)

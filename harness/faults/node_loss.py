@@ -16,7 +16,7 @@ from typing import ClassVar, Literal, get_args
 from harness.declare import Scope, register
 from harness.errors import FaultError, UsageError
 from harness.faults import in_node, workloads
-from harness.faults.base import SUPPORTED, Achieved, Fault, FaultContext, Support
+from harness.faults.base import SUPPORTED, Achieved, Fault, FaultContext, Met, Support
 from harness.history.facts import Json
 from harness.images.host_facts import HostFacts
 from harness.kube.eventually import eventually
@@ -92,14 +92,24 @@ class NodeLoss(Fault):
         (await ctx.nodes.run(node, ["systemctl", "stop", "kubelet"])).require()
 
     async def measure(self, ctx: FaultContext) -> Achieved:
-        """The age of the stalest Lease of any worker, and what its node's Ready condition says."""
-        for record in ctx.ledger.open_records:
-            if record.kind == UNDO and record.data["mode"] == "kubelet-stopped":
-                await in_node.renew(ctx.nodes, record.data["node"], record.data["guard"])
+        """The age of the lost node's Lease, and what the node's Ready condition says.
+
+        Before it is lost, and once it is healed: of the stalest Lease of any worker, since none may
+        be lost then.
+        """
+        lost = {
+            record.data["node"]: record.data
+            for record in ctx.ledger.open_records
+            if record.kind == UNDO and record.trial == ctx.trial
+        }
+        for node, data in lost.items():
+            if data["mode"] == "kubelet-stopped":
+                await in_node.renew(ctx.nodes, node, data["guard"])
         leases = await ctx.kube.list("coordination.k8s.io/v1", "Lease", _LEASES)
         nodes = {n["metadata"]["name"]: n for n in await ctx.kube.list("v1", "Node")}
         spared = {n.name for n in ctx.cluster.control_planes}
-        workers = [each for each in leases if each["metadata"]["name"] in nodes.keys() - spared]
+        asked_of = lost.keys() or nodes.keys() - spared
+        workers = [each for each in leases if each["metadata"]["name"] in asked_of & nodes.keys()]
         if not workers:
             return Achieved(False, {}, {}, "the cluster has no node that may be lost")
         stalest = max(workers, key=_age)
@@ -111,7 +121,17 @@ class NodeLoss(Fault):
         note = (
             f"the Lease of {name} is {_age(stalest):.0f} s old (lasts {lasts:g} s), Ready {ready}"
         )
-        return Achieved(_age(stalest) > lasts and ready != "True", asked, achieved, note)
+        felt = _age(stalest) > lasts and ready != "True"
+        return Achieved(felt, asked, achieved, note, await self._met(ctx, name) if felt else ())
+
+    async def _met(self, ctx: FaultContext, node: str) -> tuple[Met, ...]:
+        """The target's pods on the node, whatever became of them; the API still knows them."""
+        role = ctx.role(self.target)
+        return tuple(
+            Met(pod["metadata"]["name"], f"it was on {node}")
+            for pod in await workloads.pods(ctx, role, going=True)
+            if pod["spec"].get("nodeName") == node
+        )
 
     async def _choose(self, ctx: FaultContext) -> str:
         role = ctx.role(self.target)

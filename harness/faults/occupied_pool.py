@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from harness.declare import register
 from harness.errors import FaultError, UsageError
-from harness.faults import agent_pod, sessions, workloads
-from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.faults import agent_pod, proxied, sessions, workloads
+from harness.faults.base import Achieved, Fault, FaultContext, Met, Support
+from harness.history.facts import Json
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
 from harness.units import seconds
@@ -62,8 +63,8 @@ class OccupiedPool(Fault):
         return found
 
     def prepare(self, objects: Sequence[Object], ctx: FaultContext) -> list[Object]:
-        """The pod that will hold the session."""
-        return agent_pod.beside(objects, ctx.namespace_of(ctx.role(self.target).ref), ctx)
+        """The pod that will hold the session, on the way that the application takes."""
+        return proxied.stand_in_path(objects, ctx.role(self.target), ctx)
 
     async def inject(self, ctx: FaultContext) -> None:
         """Open a transaction that locks the rows and stays open."""
@@ -77,7 +78,7 @@ class OccupiedPool(Fault):
 
     async def measure(self, ctx: FaultContext) -> Achieved:
         """Ask a running pod of the workload for the path, which needs a connection."""
-        await sessions.renew(ctx, ctx.role(self.target), _NAME)
+        await sessions.renew(ctx, _NAME)
         role = ctx.role(self.workload)
         probe = workloads.question(await workloads.live(ctx, role))
         if probe is None:
@@ -86,21 +87,24 @@ class OccupiedPool(Fault):
                 remedy="declare a probe; this fault is about what it asks",
             )
         least = min(seconds(self.slower_than), probe.timeout_s)
-        took, status = await self._ask_pod(ctx, probe, least)
         asked = {"seconds_at_least": least}
-        achieved = {"seconds": took, "status": status}
-        if took is None:
-            return Achieved(False, asked, achieved, f"no pod of the {self.workload} listens")
-        felt = took >= least
-        note = f"{role.path} took {took:.1f} s or more, asked {least:g} s: {status}"
+        pod, got = await self._ask_pod(ctx, probe, least)
+        if not got:
+            return Achieved(False, asked, {}, f"no pod of the {self.workload} listens")
+        took = round(float(got["seconds"]), 2)
+        achieved = {"seconds": took, "status": got["error"] or "answered"}
+        # A connection that broke after that time waited for nothing that we hold.
+        felt = took >= least and got["failure"] in (None, "silent")
+        told = f"{role.path} of pod {pod} took {took:.1f} s or more"
+        note = f"{told}, asked {least:g} s: {achieved['status']}"
         if not felt and role.path == Role.model_fields["path"].default:
             note += f" (name a path that needs a connection: path = ... of role {self.workload})"
-        return Achieved(felt, asked, achieved, note)
+        return Achieved(felt, asked, achieved, note, (Met(pod, told),) if felt else ())
 
     async def _ask_pod(
         self, ctx: FaultContext, probe: workloads.Question, least: float
-    ) -> tuple[float | None, str]:
-        """(seconds, what came of it) of the first pod that listens; None if none does."""
+    ) -> tuple[str, Json]:
+        """The first pod that listens, and what came of asking it; both empty if none does."""
         role = ctx.role(self.workload)
         for pod in await workloads.pods(ctx, role):
             if "running" not in workloads.status_of(pod, probe.container).get("state", {}):
@@ -112,8 +116,7 @@ class OccupiedPool(Fault):
                 "path": role.path,
                 "timeout": least + 0.2,
             }
-            got = await agent_pod.ask(ctx, ctx.namespace, "POST", "/exchange", query)
-            error = str(got["error"] or "")
-            if "refused" not in error:
-                return round(float(got["seconds"]), 2), error or "answered"
-        return None, "nobody listens"
+            got = await agent_pod.ask(ctx, "POST", "/exchange", query)
+            if got["failure"] != "refused":
+                return str(pod["metadata"]["name"]), got
+        return "", {}

@@ -14,7 +14,7 @@ from typing import ClassVar
 from harness.declare import Scope, register
 from harness.errors import FaultError
 from harness.faults import workloads
-from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.faults.base import Achieved, Fault, FaultContext, Met, Support
 from harness.history.facts import Json
 from harness.kube.client import ApiError
 from harness.kube.eventually import eventually
@@ -98,7 +98,8 @@ class Relocate(Fault):
         if not new:
             return Achieved(False, asked, achieved, f"no new pod of the {self.target} yet")
         places = ", ".join(f"{pod} on {node or 'no node yet'}" for pod, node in new.items())
-        return Achieved(elsewhere, asked, achieved, f"kept off {', '.join(off)}: {places}")
+        moved = tuple(Met(pod, f"it was kept off {', '.join(off)}") for pod in new)
+        return Achieved(elsewhere, asked, achieved, f"kept off {', '.join(off)}: {places}", moved)
 
 
 @undo(UNDO)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from harness.declare import register
 from harness.errors import UsageError
 from harness.faults import rollouts, workloads
-from harness.faults.base import Achieved, Fault, FaultContext, Support
+from harness.faults.base import Achieved, Fault, FaultContext, Met, Support
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
 from harness.units import seconds
@@ -74,20 +74,21 @@ class SlowStart(Fault):
         role = ctx.role(self.target)
         question = _question(await workloads.live(ctx, role))
         least = _SHARE * seconds(self.delay) / ctx.scale
-        longest, listening = 0.0, 0
+        longest, listening, slowest = 0.0, 0, ""
         for pod in await rollouts.new_pods(ctx, role):
             age = rollouts.running_for(workloads.status_of(pod, question.container))
             if age is None:
                 continue
             if await workloads.answers(ctx, pod, question) == "refused":
-                longest = max(longest, age)
+                longest, slowest = max((longest, slowest), (age, pod["metadata"]["name"]))
             else:
                 listening += 1
         asked = {"seconds_at_least": round(least, 1)}
         achieved = {"seconds": round(longest, 1), "listening": listening}
         if longest >= least:
-            note = f"a container has been running for {longest:.0f} s and does not listen yet"
-            return Achieved(True, asked, achieved, note)
+            note = f"{slowest} has been running for {longest:.0f} s and does not listen yet"
+            met = Met(slowest, f"it listened to nobody for {longest:.0f} s")
+            return Achieved(True, asked, achieved, note, (met,))
         # Those that listen have got through their start; the next one is about to begin its own.
         note = f"{listening} pods of the new template listen, none has been starting for long"
         return Achieved(False, asked, achieved, note, cured=listening > 0)
