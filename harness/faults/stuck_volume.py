@@ -14,13 +14,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, get_args
 
 from harness.addons import csi
 from harness.declare import register
 from harness.errors import UsageError
-from harness.faults import workloads
-from harness.faults.base import SUPPORTED, Achieved, Fault, FaultContext, Support
+from harness.faults import own_pods, probe_volume, workloads
+from harness.faults.base import SUPPORTED, Achieved, Fault, FaultContext, Met, Support
+from harness.faults.probe_volume import CLAIM, EXCHANGE_S, Operation, Probe
 from harness.history.facts import Json
 from harness.images.host_facts import HostFacts
 from harness.kube.eventually import eventually
@@ -32,22 +33,16 @@ from harness.undo.record import Record
 from harness.undo.registry import undo
 from harness.units import seconds
 
-Operation = Literal["attach", "detach", "mount", "unmount"]
-
 UNDO = "csi-fault"
-UNDO_PROBE = "volume-probe"
 TTL_S = 120.0
 """The fault ends by itself this long after it was last renewed; each measurement renews it."""
-PROBE = "harness-probe-volume"
 
 _SHARE = 0.8
 """An operation that took this share of the asked delay was delayed; less, and it was not."""
 _HELD_S = 3.0
 """Under way for this long, an operation is being held: without a fault it takes under a second."""
 _LEAST_DELAY_S = 3.0
-_EXCHANGE_S = 20.0
 _IN_FORCE_S = 20.0
-_BOUND_S = 30.0
 
 
 @register("fault", "stuck-volume")
@@ -117,41 +112,26 @@ class StuckVolume(Fault):
 
     def prepare(self, objects: Sequence[Object], ctx: FaultContext) -> list[Object]:
         """A volume of our own beside those of the target, for the measurements."""
-        namespace = ctx.namespace_of(ctx.role(self.target).ref)
-        if any(name_of(o) == PROBE and namespace_of(o) == namespace for o in objects):
+        if own_pods.there(objects, "PersistentVolumeClaim", CLAIM, ctx):
             return list(objects)
-        claim: Object = {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {
-                "name": PROBE,
-                "namespace": namespace,
-                "labels": {MANAGED_BY: MANAGER},
-                # What the scheduler writes for a pod: with it the volume is made without one.
-                "annotations": {"volume.kubernetes.io/selected-node": _node(ctx)},
-            },
-            "spec": {
-                "accessModes": ["ReadWriteOnce"],
-                "storageClassName": csi.ATTACHABLE,
-                "resources": {"requests": {"storage": "1Mi"}},
-            },
-        }
-        return [*objects, claim]
+        return [*objects, probe_volume.claim(ctx)]
 
     async def inject(self, ctx: FaultContext) -> None:
         """A ConfigMap for each claim of the target's pods, and one for ours."""
         role = ctx.role(self.target)
-        claims = [*await _claims(ctx, role), PROBE]
+        theirs = ctx.namespace_of(role.ref)
+        claims = [(theirs, claim) for claim in await _claims(ctx, role)]
+        claims.append((ctx.own_namespace, CLAIM))
         names = {
-            claim: f"{self.operation}-{number}-{ctx.trial}" for number, claim in enumerate(claims)
+            where: f"{self.operation}-{number}-{ctx.trial}" for number, where in enumerate(claims)
         }
         ctx.record(UNDO, {"names": sorted(names.values())})
-        for claim, name in names.items():
+        for (namespace, claim), name in names.items():
             await ctx.kube.create(
                 csi.fault(
                     name,
                     operation=self.operation,
-                    claim_namespace=ctx.namespace_of(role.ref),
+                    claim_namespace=namespace,
                     claim=claim,
                     delay=timedelta(seconds=seconds(self.delay)) or None,
                     refuse=self.refuse,
@@ -170,28 +150,39 @@ class StuckVolume(Fault):
         """Move our own volume once, or look how long it has been on its way; renews the fault."""
         role = ctx.role(self.target)
         await self._renew(ctx)
-        probe = await _Probe.of(ctx, self.operation, ctx.namespace_of(role.ref))
+        probe = await Probe.of(ctx, self.operation)
         asked: Json = {"operation": self.operation}
         if seconds(self.delay):
             asked["seconds_at_least"] = seconds(self.delay)
         if self.refuse:
             asked["refused"] = self.refuse
-        deadline = time.monotonic() + _EXCHANGE_S
+        deadline = time.monotonic() + EXCHANGE_S
         since = await probe.begin()
         while True:
             done = await probe.advance()
-            calls = await self._calls(ctx, role)
-            ours = [c for c in calls if c.claim == PROBE and c.began >= since]
+            calls = await self._calls(ctx, ctx.own_namespace)
+            ours = [c for c in calls if c.claim == CLAIM and c.began >= since]
             achieved = _told(ours)
             felt = self._felt(ours)
             if felt or done or time.monotonic() > deadline:
                 break
             await asyncio.sleep(0.2)
         await probe.end()
-        theirs = [c for c in calls if c.claim != PROBE]
+        theirs = await self._calls(ctx, ctx.namespace_of(role.ref))
         if theirs:
             achieved["of_target"] = _told(theirs)
-        return Achieved(felt, asked, achieved, self._note(achieved, done=done))
+        met = await self._met(ctx, role)
+        return Achieved(felt, asked, achieved, self._note(achieved, done=done), met)
+
+    async def _met(self, ctx: FaultContext, role: Role) -> tuple[Met, ...]:
+        """The target's pods whose volumes the driver would hold: whether anybody asks it to is
+        what a configuration decides."""
+        held = set(await _claims(ctx, role))
+        return tuple(
+            Met(pod["metadata"]["name"], f"its claim {claim} is one that the fault is about")
+            for pod in await workloads.pods(ctx, role)
+            for claim in sorted(_claimed(pod) & held)
+        )
 
     def _felt(self, calls: Sequence[csi.Call]) -> bool:
         if self.refuse and any(c.code != "OK" and self.refuse in c.message for c in calls):
@@ -206,15 +197,15 @@ class StuckVolume(Fault):
 
     def _note(self, achieved: Json, *, done: bool) -> str:
         if not achieved["calls"]:
-            return f"nobody asked the driver to {self.operation} within {_EXCHANGE_S:g} s"
+            return f"nobody asked the driver to {self.operation} within {EXCHANGE_S:g} s"
         if achieved["refused"]:
             return f"{self.operation} of our volume was refused: {achieved['refused']}"
         under = "took" if done else "has taken"
         text = f"{self.operation} of our volume {under} {achieved['seconds']:.1f} s"
         return text + (f", asked {self.delay}" if seconds(self.delay) else "")
 
-    async def _calls(self, ctx: FaultContext, role: Role) -> list[csi.Call]:
-        found = await csi.calls(ctx.kube, claim_namespace=ctx.namespace_of(role.ref))
+    async def _calls(self, ctx: FaultContext, namespace: str) -> list[csi.Call]:
+        found = await csi.calls(ctx.kube, claim_namespace=namespace)
         return [call for call in found if call.operation == self.operation]
 
     async def _renew(self, ctx: FaultContext) -> None:
@@ -244,137 +235,10 @@ async def heal(record: Record, world: World) -> None:
     await eventually(out_of_force, within=_IN_FORCE_S, what="the storage driver forgets the fault")
 
 
-@undo(UNDO_PROBE)
-async def remove_probe(record: Record, world: World) -> None:
-    """Delete what moved our volume, and wait until it is gone."""
-    kube = await world.kube(record)
-    where = record.data["api_version"], record.data["kind"], record.data["name"]
-    await kube.delete(*where, record.data["namespace"])
-
-    async def gone() -> bool:
-        return await kube.find(*where, record.data["namespace"]) is None
-
-    await eventually(gone, within=_EXCHANGE_S, what=f"{where[1]} {where[2]} gone")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Probe:
-    """What moves our volume: a VolumeAttachment for attach and detach, a pod for the mounts.
-
-    One exchange is its life: made, up, deleted, gone. `rising` operations are done when it is up,
-    the others when it is gone.
-    """
-
-    ctx: FaultContext
-    body: Json
-    rising: bool
-
-    @classmethod
-    async def of(cls, ctx: FaultContext, operation: Operation, namespace: str) -> _Probe:
-        rising = operation in ("attach", "mount")
-        if operation in ("mount", "unmount"):
-            return cls(ctx=ctx, body=_pod(ctx, namespace), rising=rising)
-        volume = await _volume(ctx, namespace)
-        body: Json = {
-            "apiVersion": "storage.k8s.io/v1",
-            "kind": "VolumeAttachment",
-            "metadata": {
-                "name": f"harness-probe-{ctx.trial}",
-                "labels": {TRIAL: ctx.trial, MANAGED_BY: MANAGER},
-            },
-            "spec": {
-                "attacher": csi.DRIVER,
-                "nodeName": _node(ctx),
-                "source": {"persistentVolumeName": volume},
-            },
-        }
-        return cls(ctx=ctx, body=body, rising=rising)
-
-    async def begin(self) -> datetime:
-        """Its life is under way; returns when that began, by the API server's clock."""
-        found = await self._find()
-        if self.rising and found is not None and "deletionTimestamp" in found["metadata"]:
-            # The end of the last exchange is not what is measured.
-            await eventually(self._gone, within=_EXCHANGE_S, what="the last exchange to end")
-            found = None
-        if found is None:
-            found = await self._create()
-        return datetime.fromisoformat(found["metadata"]["creationTimestamp"])
-
-    async def advance(self) -> bool:
-        """One step on; True if the operation has come to its end."""
-        found = await self._find()
-        if found is None:
-            return True
-        up = self._up(found)
-        if up and not self.rising and "deletionTimestamp" not in found["metadata"]:
-            await self._delete()
-        return up and self.rising
-
-    async def end(self) -> None:
-        """After a rising operation was done: make room for the next exchange."""
-        found = await self._find()
-        if self.rising and found is not None and self._up(found):
-            await self._delete()
-
-    def _up(self, found: Json) -> bool:
-        status = found.get("status") or {}
-        return bool(status.get("attached")) or status.get("phase") == "Running"
-
-    async def _create(self) -> Json:
-        record = {
-            "api_version": self.body["apiVersion"],
-            "kind": self.body["kind"],
-            "name": self._name,
-            "namespace": self._namespace,
-        }
-        known = [r for r in self.ctx.ledger.open_records if r.kind == UNDO_PROBE]
-        if not any(r.data == record for r in known):
-            self.ctx.record(UNDO_PROBE, record)
-        return await self.ctx.kube.create(self.body)
-
-    async def _find(self) -> Json | None:
-        return await self.ctx.kube.find(
-            self.body["apiVersion"], self.body["kind"], self._name, self._namespace
-        )
-
-    async def _gone(self) -> bool:
-        return await self._find() is None
-
-    async def _delete(self) -> None:
-        await self.ctx.kube.delete(
-            self.body["apiVersion"], self.body["kind"], self._name, self._namespace
-        )
-
-    @property
-    def _name(self) -> str:
-        return str(self.body["metadata"]["name"])
-
-    @property
-    def _namespace(self) -> str | None:
-        namespace = self.body["metadata"].get("namespace")
-        return None if namespace is None else str(namespace)
-
-
-async def _volume(ctx: FaultContext, namespace: str) -> str:
-    """The PersistentVolume of our claim."""
-
-    async def bound() -> str:
-        claim = await ctx.kube.get("v1", "PersistentVolumeClaim", PROBE, namespace)
-        return str(claim["spec"].get("volumeName") or "")
-
-    return await eventually(bound, within=_BOUND_S, what=f"claim {namespace}/{PROBE} bound")
-
-
 async def _claims(ctx: FaultContext, role: Role) -> list[str]:
     """The claims of the target's pods that our driver serves, by name."""
     namespace = ctx.namespace_of(role.ref)
-    names = {
-        volume["persistentVolumeClaim"]["claimName"]
-        for pod in await workloads.pods(ctx, role)
-        for volume in pod["spec"].get("volumes") or []
-        if "persistentVolumeClaim" in volume
-    }
+    names = {name for pod in await workloads.pods(ctx, role) for name in _claimed(pod)}
     claims = await ctx.kube.list("v1", "PersistentVolumeClaim", namespace)
     return sorted(
         name
@@ -382,6 +246,15 @@ async def _claims(ctx: FaultContext, role: Role) -> list[str]:
         if (name := claim["metadata"]["name"]) in names
         and claim["spec"].get("storageClassName") == csi.ATTACHABLE
     )
+
+
+def _claimed(pod: Object) -> set[str]:
+    """The claims that a pod mounts, by name."""
+    return {
+        volume["persistentVolumeClaim"]["claimName"]
+        for volume in pod["spec"].get("volumes") or []
+        if "persistentVolumeClaim" in volume
+    }
 
 
 def _classes(workload: Object, objects: Sequence[Object]) -> set[str]:
@@ -401,43 +274,6 @@ def _classes(workload: Object, objects: Sequence[Object]) -> set[str]:
         and namespace_of(o) in (None, namespace_of(workload))
     ]
     return {str(claim["spec"].get("storageClassName")) for claim in [*templates, *claims]}
-
-
-def _pod(ctx: FaultContext, namespace: str) -> Json:
-    """A pod that mounts our volume and does nothing; on a node that no fault touches."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": PROBE, "namespace": namespace, "labels": {MANAGED_BY: MANAGER}},
-        "spec": {
-            "nodeName": _node(ctx),
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 1,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 65534,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": "probe",
-                    "image": ctx.images["agent"],
-                    "command": ["sleep", "3600"],
-                    "resources": {"requests": {"cpu": "1m", "memory": "4Mi"}},
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
-                    "volumeMounts": [{"name": "volume", "mountPath": "/volume"}],
-                }
-            ],
-            "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": PROBE}}],
-        },
-    }
-
-
-def _node(ctx: FaultContext) -> str:
-    return ctx.cluster.entry_node.name
 
 
 def _expiry() -> datetime:
