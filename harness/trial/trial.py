@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ from harness.units import seconds
 SUSTAIN_MARGIN_S = 60.0
 RECOVER_MARGIN_S = 20.0
 MEASURE_EVERY_S = 1.0
-"""Pause between two measurements of a fault; each also renews what expires by itself."""
+"""Pause between two measurements of the faults; each also renews what expires by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,17 +141,30 @@ class _Trial:
         """The same load and the same path, without the fault."""
         length = seconds(self.plan.scenario.control)
         begin = time.monotonic()
-        for index, fault in enumerate(self.faults):
-            if await self.stage.measure(index):
+        while True:
+            generator.check()
+            if felt := await self._measure(range(len(self.faults))):
+                what = " and ".join(self.faults[index].describe() for index in sorted(felt))
                 raise CannotConclude(
                     "subject",
-                    f"before any fault: {fault.describe()} is felt already, so the fault could "
-                    "not be told from the subject's own state",
+                    f"before any fault: {what} is felt already, so the fault could not be told "
+                    "from the subject's own state",
                 )
-        while (passed := time.monotonic() - begin) < length:
-            generator.check()
+            passed = time.monotonic() - begin
+            if passed >= length:
+                return
             self.stage.tell(passed, length, "serving without a fault")
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(min(MEASURE_EVERY_S, length - passed))
+
+    async def _measure(self, indices: Iterable[int]) -> set[int]:
+        """Which of these faults are felt, all asked at once: a measurement that takes long must
+        not tear a gap into another fault's. Every one has ended when this returns or raises."""
+        asked = list(indices)
+        got = await asyncio.gather(*map(self.stage.measure, asked), return_exceptions=True)
+        for each in got:
+            if isinstance(each, BaseException):
+                raise each
+        return {index for index, was_felt in zip(asked, got, strict=True) if was_felt}
 
     async def _control_held(self) -> None:
         """A subject that does not serve without the fault is not broken any further."""
@@ -186,9 +200,7 @@ class _Trial:
         waiting = set(range(len(self.faults)))
         while waiting and time.monotonic() < deadline:
             generator.check()
-            for index in sorted(waiting):
-                if await self.stage.measure(index):
-                    waiting.discard(index)
+            waiting -= await self._measure(range(len(self.faults)))
             self.stage.tell(len(self.faults) - len(waiting), len(self.faults), "faults felt")
             if waiting:
                 await asyncio.sleep(MEASURE_EVERY_S)
@@ -205,8 +217,7 @@ class _Trial:
             self.history.poll()
             if verdict.settled(self.history, self.objectives, self.plan.expect):
                 return
-            for index in range(len(self.faults)):
-                await self.stage.measure(index)
+            await self._measure(range(len(self.faults)))
             done = min(felt(self.history, i).seconds for i in range(len(self.faults)))
             self.stage.tell(done, needed.seconds, "felt")
             await asyncio.sleep(MEASURE_EVERY_S)
