@@ -23,6 +23,7 @@ BAD_RESPONSE = -7
 UNREACHABLE = -8
 OTHER = -9
 REJECTED = -10
+HELD_BACK = -11
 
 OUTCOMES = {
     ACCEPTED: "accepted by the user's locustfile",
@@ -36,6 +37,7 @@ OUTCOMES = {
     UNREACHABLE: "host unreachable",
     OTHER: "other error",
     REJECTED: "rejected by the user's locustfile",
+    HELD_BACK: "held back behind too many without an answer",
 }
 
 # Under 99 % of arrivals sent, or lag p99 over 50 ms: the load was not what was declared.
@@ -63,7 +65,8 @@ class Percentiles:
 class GeneratorHealth:
     """Whether the generator sent what was declared: `sent` of `scheduled` arrivals, and how late.
 
-    `lag_p99_s` is the 99th percentile of actual minus intended start, in seconds.
+    `lag_p99_s` is the 99th percentile of actual minus intended start, in seconds. An arrival that
+    was held back counts as sent: who leaves so many without an answer would have left that one.
     """
 
     scheduled: int

@@ -1,11 +1,13 @@
 """Whether the machine had room for a trial: how much of its CPU went to others.
 
 Pure: reads the `machine` records of a history. A configuration is not to blame for what happens
-while somebody else has more than half of the machine and nothing of it is idle.
+while somebody else has more than half of the machine and nothing of it is idle. Others are also the
+pods of trials beside this one, and whoever keeps the kubelets from counting.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.history.facts import Json
@@ -18,11 +20,12 @@ container engine and what the hypervisor takes; with two busy processes for each
 to 0.8."""
 LEAST_IDLE = 0.1
 """With more than that left over, nobody had to wait."""
-STRETCH_S = 30.0
-"""Kubelets renew their counts every 10 to 15 s, so a shorter stretch would say nothing."""
+STRETCH_S = 15.0
+"""Kubelets renew their counts every 10 to 15 s; what they counted is spread over that time."""
 _LATE_S = 15.0
 _FRESH_S = 20.0
-"""A count that is older is of another time: a kubelet that nobody asks renews it seldom."""
+"""A node whose kubelet has told nothing for longer is taken to have used nothing: it is paused, or
+so starved that its counts stand still."""
 
 
 @dataclass(frozen=True)
@@ -55,44 +58,52 @@ def most_crowded(history: History, window: Window) -> Crowding | None:
     """
     limit = (window.end if window.end is not None else history.now) + int(_LATE_S * SECOND)
     records = history.machine
+    counts = _counts(records)
     told: list[Crowding] = []
     begin = 0
     for index, later in enumerate(records):
         while begin < index and later["t"] - records[begin + 1]["t"] >= STRETCH_S * SECOND:
             begin += 1
-        if not window.begin <= later["t"] <= limit:
-            continue
-        found = _between(records[begin], later)
-        if found is not None:
-            told.append(found)
+        long_enough = later["t"] - records[begin]["t"] >= STRETCH_S * SECOND
+        if counts and long_enough and window.begin <= later["t"] <= limit:
+            told.append(_between(records[begin], later, counts))
     return max(told, key=lambda each: (each.crowded, each.others), default=None)
 
 
-def _between(earlier: Json, later: Json) -> Crowding | None:
+Counts = list[tuple[float, float]]
+"""What a node's kubelet told, in order: (Unix seconds, CPU seconds used until then)."""
+
+
+def _between(earlier: Json, later: Json, counts: Sequence[Counts]) -> Crowding:
     seconds = (later["t"] - earlier["t"]) / SECOND
-    nodes = _nodes_rate(earlier, later)
-    if seconds < STRETCH_S or nodes is None:
-        return None
+    grown = {
+        name: later.get(name, 0.0) - earlier.get(name, 0.0)
+        for name in ("busy", "own", "stolen", "siblings")
+    }
+    nodes = sum(_used(told, later["wall"]) - _used(told, earlier["wall"]) for told in counts)
     room = later["cpus"] * seconds
-    grown = {name: later[name] - earlier[name] for name in ("busy", "own", "stolen")}
-    others = grown["busy"] - grown["own"] - nodes * seconds + grown["stolen"]
+    others = grown["busy"] - grown["own"] - nodes + grown["siblings"] + grown["stolen"]
     idle = room - grown["busy"] - grown["stolen"]
     return Crowding(later["t"], seconds, max(others / room, 0.0), max(idle / room, 0.0))
 
 
-def _nodes_rate(earlier: Json, later: Json) -> float | None:
-    """CPUs that the nodes used on average, each by its kubelet's own clock; None if one told
-    nothing new, or came or went in between. One that is away all the time (paused, say) used none.
-    """
-    names = later["nodes"].keys()
-    if not names or names != earlier["nodes"].keys():
-        return None
-    rate = 0.0
-    for name in names:
-        begin, end = earlier["nodes"][name], later["nodes"][name]
-        passed = end["at"] - begin["at"]
-        stale = max(earlier["wall"] - begin["at"], later["wall"] - end["at"])
-        if passed <= 0 or stale > _FRESH_S:
-            return None
-        rate += (end["seconds"] - begin["seconds"]) / passed
-    return rate
+def _counts(records: Sequence[Json]) -> list[Counts]:
+    """Of each node, every count that is newer than the one before."""
+    told: dict[str, Counts] = {}
+    for record in records:
+        for name, node in record["nodes"].items():
+            of = told.setdefault(name, [])
+            if not of or node["at"] > of[-1][0]:
+                of.append((node["at"], node["seconds"]))
+    return list(told.values())
+
+
+def _used(told: Counts, wall: float) -> float:
+    """CPU seconds that a node had used by a time: between two counts evenly, and before the first
+    and after the last as beside them, for as long as a kubelet may keep silent."""
+    if len(told) < 2:
+        return told[0][1]
+    wall = min(max(wall, told[0][0] - _FRESH_S), told[-1][0] + _FRESH_S)
+    later = next((index for index, (at, _) in enumerate(told) if wall <= at), len(told) - 1)
+    (since, before), (until, after) = told[max(later, 1) - 1], told[max(later, 1)]
+    return before + (after - before) * (wall - since) / (until - since)

@@ -128,9 +128,11 @@ class OpenLoop:
     def _start(self, intended: int, endpoint: int) -> None:
         number = self._handled
         self._handled += 1
-        if self._stopping.is_set() or len(self._flights) >= self.plan.max_in_flight:
+        full = len(self._flights) >= self.plan.max_in_flight
+        if full or self._stopping.is_set():
             now = time.monotonic_ns()
-            self.recorder.add(intended, now, now, endpoint, outcomes.NOT_SENT)
+            outcome = outcomes.HELD_BACK if full else outcomes.NOT_SENT
+            self.recorder.add(intended, now, now, endpoint, outcome)
             return
         self._idle.clear()
         greenlet = gevent.spawn(self._fly, number, intended, endpoint)

@@ -187,6 +187,15 @@ def test_arrivals_that_were_given_up_count_as_not_sent() -> None:
     assert got.fell_behind
 
 
+def test_arrivals_that_were_held_back_are_the_subjects_doing() -> None:
+    rows = on_time(10)
+    rows.status[:200] = outcomes.HELD_BACK
+    got = rows.generator_health(T0, T0 + 10 * SECOND)
+    assert got.sent == 400
+    assert not got.fell_behind
+    assert rows.availability() == 0.5
+
+
 def test_a_generator_that_died_has_fallen_behind_from_then_on(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
     rows = [(T0 + i * 25 * MS, T0 + i * 25 * MS, T0 + i * 25 * MS + MS, 0, 200) for i in range(40)]

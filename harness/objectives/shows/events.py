@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from harness.declare import Sighting, register
 from harness.errors import UsageError
 from harness.history.history import History
-from harness.history.records import Window
+from harness.history.records import Window, unix_seconds
 from harness.objectives.shows.observable import Watched, after
 
 Probe = Literal["liveness", "readiness", "startup"]
@@ -138,7 +138,10 @@ class Condition(Watched):
             if name not in facts.workloads or meta.get("namespace") != facts.namespace:
                 continue
             for each in obj.get("status", {}).get("conditions", []):
-                if each.get("type") == self.type and each.get("reason") == self.reason:
+                if (each.get("type"), each.get("reason")) != (self.type, self.reason):
+                    continue
+                changed = each.get("lastUpdateTime") or each.get("lastTransitionTime")
+                if not history.predates(unix_seconds(changed)):
                     when = after(history, record["t"])
                     return Sighting(record["t"], f"{name} {when}: {each.get('message', '')}")
         return None

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from harness.declare import Sighting, register
 from harness.history.history import History
-from harness.history.records import SECOND, PodState, Window
+from harness.history.records import SECOND, PodState, Window, unix_seconds
+from harness.history.replicas import replicas
 from harness.objectives.shows.observable import Watched, after, earliest, until_heal
 from harness.units import seconds
 
@@ -29,13 +30,13 @@ class Restarts(Watched):
     def seen_in(self, window: Window, history: History) -> Sighting | None:
         """The restart that completed what was asked."""
         found = history.restarts(self.on, window)
-        replicas = history.facts.role(self.on).replicas
+        wanted = replicas(history, self.on, window.begin)
         pods: set[str] = set()
         for number, restart in enumerate(found, start=1):
             pods.add(restart.pod_uid)
-            done = len(pods) >= replicas if self.every_replica else number >= self.at_least
+            done = len(pods) >= max(wanted, 1) if self.every_replica else number >= self.at_least
             if done:
-                text = f"{number} restarts on {len(pods)} of {replicas} replicas"
+                text = f"{number} restarts on {len(pods)} of {wanted} replicas"
                 return Sighting(restart.t, f"{text} {after(history, restart.t)}")
         return None
 
@@ -88,7 +89,7 @@ class Terminated(Watched):
         for pod in history.pods_of(self.on):
             before: set[str] = set()
             for state in pod.states:
-                endings = self._endings(state)
+                endings = self._endings(state, history)
                 # What had ended before the fault is still told by every later state of the pod.
                 new = endings.keys() - before
                 before |= endings.keys()
@@ -97,12 +98,14 @@ class Terminated(Watched):
                     break
         return earliest(found, history)
 
-    def _endings(self, state: PodState) -> dict[str, str]:
-        """The endings that match, by what tells one from another, with the container's name."""
+    def _endings(self, state: PodState, history: History) -> dict[str, str]:
+        """The endings since injection that match, by what tells them apart, with the container."""
         out: dict[str, str] = {}
         for name, container in state.containers.items():
             for ended in (container.terminated, container.last_terminated):
                 if ended is None or self.reason not in (None, ended.get("reason")):
+                    continue
+                if history.predates(unix_seconds(ended.get("finishedAt"))):
                     continue
                 if self.exit_code in (None, ended.get("exitCode")):
                     which = ended.get("containerID") or ended.get("finishedAt")
