@@ -61,7 +61,9 @@ class Rollout(Declared):
                 before[name] = workload
             elif not window.holds(t) or t > deadline:
                 break
-            elif name in before and _template(workload) != _template(before[name]):
+            elif (
+                name in before and workload["spec"]["template"] != before[name]["spec"]["template"]
+            ):
                 changed[name] = workload
                 if inject.end is None or following <= inject.end:
                     continue  # somebody else's change, as far as anybody knows
@@ -193,13 +195,8 @@ def _workload_states(history: History, role: str) -> Iterator[tuple[int, str, Js
         if meta.get("namespace") != facts.namespace or record["verb"] == "DELETED":
             continue
         name = f"{record['kind']}/{meta['name']}"
-        if name in facts.workloads:
+        if name in facts.workloads and "template" in record["object"].get("spec", {}):
             yield record["t"], name, record["object"]
-
-
-def _template(workload: Json) -> Json | None:
-    template: Json | None = workload.get("spec", {}).get("template")
-    return template
 
 
 def _complete(workload: Json) -> bool:

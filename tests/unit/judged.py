@@ -232,6 +232,12 @@ class Tale:
         """One measurement of a fault."""
         self.add(t, "measurement", fault=fault, felt=felt, asked={}, achieved={}, note=note)
 
+    def blind(self, begin: float, end: float | None, what: str) -> None:
+        """Changes of some objects were not seen; end None: never again."""
+        for edge, t in (("begin", begin), ("end", end)):
+            if t is not None:
+                self.add(t, "blind", what=what, edge=edge, reason="410 Gone", lost=edge == "end")
+
     def machine(self, others: float, *, since: float = 0.0) -> None:
         """Others had this share, from then on, of a machine of two CPUs that was always busy."""
         for t in range(0, 60, 5):
