@@ -1,7 +1,7 @@
 # Everything from a bare machine: `make demo` shows a verdict, `make test` proves the harness.
 # Each target sets up what it needs first; what is there already is found in seconds.
 .DEFAULT_GOAL := help
-.PHONY: demo test suite storage lint unit bench setup venv lock clean help
+.PHONY: demo test suite storage lint unit property bench setup venv lock clean help
 
 harness := .venv/bin/harness
 pytest := .venv/bin/python -m pytest
@@ -34,6 +34,9 @@ lint: venv ## Format, lint, types, layers
 
 unit: venv ## The fast tests, no cluster
 	@$(pytest) tests/unit
+
+property: venv ## Ten thousand seeds of defects in good trials: no verdict by accident
+	@PROPERTY_EXAMPLES=10000 $(pytest) tests/unit/test_no_green_by_accident.py
 
 bench: setup ## Figures: load held, cost of recording, judging, cluster start, memory
 	@.venv/bin/python -m harness.bench.load

@@ -53,9 +53,9 @@ class Window:
         return self.begin <= t and (self.end is None or t < self.end)
 
     def touches(self, other: Window) -> bool:
-        """True if the two have a moment in common."""
-        return (self.end is None or other.begin < self.end) and (
-            other.end is None or self.begin < other.end
+        """True if the two have a moment in common, or one begins where the other ends."""
+        return (self.end is None or other.begin <= self.end) and (
+            other.end is None or self.begin <= other.end
         )
 
 

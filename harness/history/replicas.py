@@ -56,7 +56,7 @@ def _required(history: History, role: str) -> Callable[[int], int]:
 
 
 def replaced(history: History, role: str, window: Window) -> list[Restart]:
-    """Pods that were taken away although they were wanted, told when their successor was seen.
+    """Pods that were taken away although they were wanted, each told `_TOLD_S` after its successor.
 
     A successor has the same owner and template, and was not asked for by a larger number of pods.
     What a rollout replaces has another template; a pod of a lost node has not failed by itself.
@@ -81,7 +81,7 @@ def replaced(history: History, role: str, window: Window) -> list[Restart]:
             old = next((pod for when, pod in gone if when <= t and _alike(pod, new)), None)
             if old is not None:
                 gone = [each for each in gone if each[1] is not old]
-                found.append(Restart(t, old.name, old.uid, "", None, f"replaced by {new.name}"))
+                found.append(Restart(told, old.name, old.uid, "", None, f"replaced by {new.name}"))
     return sorted(found, key=lambda each: each.t)
 
 

@@ -46,7 +46,7 @@ def test_traffic_is_told_before_under_and_after_the_fault(read: Callable[..., So
 
 def test_who_had_the_machine_is_told(read: Callable[..., Source]) -> None:
     (trial,) = read(HARDENED).report.trials
-    told = "others had 10% of this machine's CPU for 30 s, and 50% was idle at the worst"
+    told = "others had 10% of this machine's CPU for 15 s, and 50% was idle at the worst"
     assert trial.notes == [f"while it was watched, {told}"]
 
 

@@ -358,7 +358,10 @@ def test_pods_that_are_asked_for_under_the_fault_need_not_be_there_at_the_heal()
 def test_a_daemon_set_has_as_many_pods_as_the_cluster_says() -> None:
     daemon = replace(WORKLOAD, replicas=1, workloads=("Deployment/checkout-api",))
     tale = pods(calm(roles=(daemon, ENTRY)), (24, "a", False))
-    asked = [objectives.recovery(within="readiness + 5s"), objectives.availability()]
+    asked: list[Objective] = [
+        objectives.recovery(within="readiness + 5s"),
+        objectives.availability(),
+    ]
     assert ruling(tale, asked).verdict == "failed"
 
 
