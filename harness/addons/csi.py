@@ -138,15 +138,15 @@ async def calls(kube: Kube, *, claim_namespace: str | None = None) -> list[Call]
 
 async def preflight(cluster: Cluster) -> None:
     """Raises `ClusterError` if a node does not see the folder of the volumes."""
-    async with node_commands(cluster) as nodes:
-        for node in cluster.nodes:
-            looked = await nodes.run(node.name, ["test", "-d", volumes.NODE_FOLDER])
-            if looked.code != 0:
-                raise ClusterError(
-                    f"node {node.name} has no {volumes.NODE_FOLDER}: the CSI driver's volumes need"
-                    " a folder that all nodes share",
-                    remedy=f"rebuild the cluster: `harness up --cluster {cluster.name} --rebuild`",
-                )
+    nodes = node_commands(cluster)
+    for node in cluster.nodes:
+        looked = await nodes.run(node.name, ["test", "-d", volumes.NODE_FOLDER])
+        if looked.code != 0:
+            raise ClusterError(
+                f"node {node.name} has no {volumes.NODE_FOLDER}: the CSI driver's volumes need"
+                " a folder that all nodes share",
+                remedy=f"rebuild the cluster: `harness up --cluster {cluster.name} --rebuild`",
+            )
 
 
 async def works(kube: Kube) -> None:

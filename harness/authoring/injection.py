@@ -257,7 +257,6 @@ async def _control(injected: Injected, length: float) -> None:
 
 
 def _can_be_injected(app: App, faults: Sequence[Fault], *, alone: bool) -> None:
-    app.stage.connections.cluster.require_faults_allowed()
     app.supported(faults)
     busy = {f.target: f for injected in app.injected for f in injected.faults}
     for fault in faults:

@@ -47,9 +47,8 @@ class Versions:
 class Cluster:
     """A cluster that can be worked with.
 
-    `uid` is the UID of the namespace kube-system, its identity. `folder` holds its leases.
-    `owned`: made by the harness. `faults_allowed`: owned, or the user named its context.
-    `engine` runs its nodes; None when the nodes are not containers of ours.
+    All are made by the harness. `uid` is the UID of the namespace kube-system, its identity.
+    `folder` holds its leases. `engine` runs its nodes; None when no engine runs.
     """
 
     name: str
@@ -62,8 +61,6 @@ class Cluster:
     versions: Versions
     created: datetime
     folder: Path
-    owned: bool
-    faults_allowed: bool
     engine: Engine | None = field(repr=False, compare=False, default=None)
 
     @property
@@ -74,15 +71,6 @@ class Cluster:
     def entry_node(self) -> Node:
         """The node that entry ports lead to: no fault may touch it."""
         return self.control_planes[0]
-
-    def require_faults_allowed(self) -> None:
-        """Raises `ClusterError` on a cluster that the harness neither made nor was pointed at."""
-        if not self.faults_allowed:
-            raise ClusterError(
-                f"faults are refused on context {self.context!r}: the harness did not make this "
-                f"cluster (kube-system has UID {self.uid})",
-                remedy=f"name it on purpose (`--context {self.context}`), or use `harness up`",
-            )
 
 
 class EntryPortRecord(BaseModel):
@@ -156,8 +144,6 @@ class ClusterRecord(BaseModel):
             versions=Versions(**self.versions.model_dump()),
             created=self.created,
             folder=self.folder,
-            owned=True,
-            faults_allowed=True,
             engine=engine,
         )
 

@@ -1,4 +1,4 @@
-"""A cluster's life: up, down, attach. The only place that knows the order of its steps.
+"""A cluster's life: up and down. The only place that knows the order of its steps.
 
 Record first, then create, then mark ready; whatever interrupts that is undone here or, after
 SIGKILL, recognised by the next `up`. The user's kubeconfig is written only when asked.

@@ -42,13 +42,6 @@ def run(
     cluster: Annotated[
         str | None, typer.Option("--cluster", "-c", metavar="NAME", help="Cluster to use.")
     ] = None,
-    context: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="A cluster that is not ours, by kubeconfig context. Faults are injected there!",
-        ),
-    ] = None,
     times: Annotated[
         int, typer.Option(min=1, metavar="N", help="So often in a row, each a run of its own.")
     ] = 1,
@@ -82,7 +75,6 @@ def run(
         seed=seed,
         shape=shape.value if shape else None,
         cluster=cluster,
-        context=context,
         folder=output,
         command=["harness", *sys.argv[1:]],
     )

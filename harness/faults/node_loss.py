@@ -77,7 +77,7 @@ class NodeLoss(Fault):
         """Pause the node's container, or stop its kubelet; recorded first."""
         node = await self._choose(ctx)
         engine = ctx.cluster.engine
-        if self.mode == "paused" and (not ctx.cluster.owned or engine is None):
+        if self.mode == "paused" and engine is None:
             raise FaultError(
                 f"node {node} is no container of this machine, so it cannot be paused",
                 remedy='use NodeLoss(..., mode="kubelet-stopped")',

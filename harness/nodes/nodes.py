@@ -1,13 +1,11 @@
-"""Commands in a node, through one interface with two back ends.
+"""Commands in a node, which is a container, reached by the engine that runs it.
 
-Nodes of our own clusters are containers, reached by the engine. Nodes of other clusters are reached
-by a privileged pod (`harness.nodes.by_pod`). What is run there is the caller's business.
+What is run there is the caller's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Protocol
 
 from harness.cluster.clusters import Cluster
@@ -37,7 +35,7 @@ def bounded(argv: Sequence[str], timeout: float) -> list[str]:
 
 
 class ContainerNodes:
-    """Back end for clusters of ours: exec into the node's container."""
+    """Exec into the node's container."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -54,31 +52,11 @@ class ContainerNodes:
         )
 
 
-@asynccontextmanager
-async def node_commands(
-    cluster: Cluster, *, image: str | None = None
-) -> AsyncIterator[NodeCommands]:
-    """The right back end for the cluster, valid while the body runs.
-
-    `image` is needed for clusters that are not ours: one with `nsenter` and `sleep` that its nodes
-    can pull. Raises `ClusterError` if faults are not allowed there or the image is missing.
-    """
-    if cluster.owned:
-        if cluster.engine is None:
-            raise ClusterError(
-                f"cluster {cluster.name!r} has no running container engine",
-                remedy=f"`harness up --cluster {cluster.name}`",
-            )
-        yield ContainerNodes(cluster.engine)
-        return
-    cluster.require_faults_allowed()
-    if image is None:
+def node_commands(cluster: Cluster) -> NodeCommands:
+    """Commands in the nodes of a cluster. Raises `ClusterError` if no engine runs."""
+    if cluster.engine is None:
         raise ClusterError(
-            f"commands in the nodes of {cluster.context!r} need a privileged pod",
-            remedy="give an image with nsenter that its nodes can pull (`--node-image-for-pods`)",
+            f"cluster {cluster.name!r} has no running container engine",
+            remedy=f"`harness up --cluster {cluster.name}`",
         )
-    # Only here: the Kubernetes client takes a second to import, and clusters of ours need none.
-    from harness.nodes.by_pod import pod_nodes
-
-    async with pod_nodes(cluster, image=image) as pods:
-        yield pods
+    return ContainerNodes(cluster.engine)

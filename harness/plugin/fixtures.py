@@ -30,7 +30,7 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
 
     One for the whole session, and one for all xdist workers. It has the shape that the collected
     tests need (`@pytest.mark.harness("workers")`, or `--harness-shape`); `--harness-cluster` names
-    it, `--harness-context` takes one that is not ours. It stays up afterwards: `harness down`.
+    it. It stays up afterwards: `harness down`.
     `kubeconfig` and `context` are for other clients.
     """
     return settings.until_done(request.config, settings.bring_up(request.session))

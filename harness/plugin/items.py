@@ -76,7 +76,6 @@ class ScenarioItem(pytest.Item):
             seed=settings.seed(self.config),
             shape=settings.shape(self.session),
             cluster=option("--harness-cluster"),
-            context=option("--harness-context"),
             folder=settings.run_folder(self.config),
             command=["pytest", *map(str, self.config.invocation_params.args)],
         )

@@ -42,11 +42,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="shape of the cluster (default: the smallest that serves all collected tests)",
     )
     group.addoption(
-        "--harness-context",
-        metavar="NAME",
-        help="a cluster that is not ours, by its kubeconfig context; faults are injected there",
-    )
-    group.addoption(
         "--harness-subject",
         metavar="DIR",
         help="run scenarios against your own application (folder with harness.toml)",
@@ -90,13 +85,6 @@ def _check_options(config: pytest.Config) -> None:
             f"--harness-subject: {subject} has no harness.toml",
             f"write one with `harness init {subject}`",
         )
-    if option("--harness-context"):
-        for other in ("--harness-cluster", "--harness-shape"):
-            if option(other):
-                _refuse(
-                    f"{other} and --harness-context exclude each other",
-                    "a cluster of ours goes by its name, any other by its context; give one",
-                )
     if option("--harness-cluster"):
         from harness.cluster.clusters import valid_name
 

@@ -135,13 +135,10 @@ def shape(session: pytest.Session) -> str:
 async def bring_up(session: pytest.Session) -> Cluster:
     """Heal what the dead left, then the cluster, made if need be. Takes a second if it is there."""
     from harness.cluster import lifecycle
-    from harness.cluster.attach import attach
     from harness.runs.connections import default_cluster, heal_first
 
     option = session.config.getoption
     await heal_first()
-    if option("--harness-context"):
-        return await attach(option("--harness-context"))
     wanted = shape(session)
     name = option("--harness-cluster") or default_cluster(wanted)
     return await lifecycle.bring_up(name, wanted, or_larger=True)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from harness.cluster import lifecycle
-from harness.cluster.attach import attach
 from harness.cluster.clusters import Cluster
 from harness.cluster.shapes import smallest
 from harness.errors import HarnessError
@@ -23,12 +22,9 @@ from harness.undo.reach import open_world
 async def connected_cluster(options: Options, shape: str) -> AsyncIterator[Connections]:
     """Heal what the dead left, see to a cluster, and open what trials stand on."""
     await heal_first()
-    if options.context is not None:
-        cluster = await attach(options.context)
-    else:
-        wanted = smallest([shape, options.shape] if options.shape else [shape])
-        name = options.cluster or default_cluster(wanted)
-        cluster = await lifecycle.bring_up(name, wanted, or_larger=True)
+    wanted = smallest([shape, options.shape] if options.shape else [shape])
+    name = options.cluster or default_cluster(wanted)
+    cluster = await lifecycle.bring_up(name, wanted, or_larger=True)
     async with connect(cluster) as connections:
         yield connections
 
@@ -38,9 +34,9 @@ async def connect(cluster: Cluster) -> AsyncIterator[Connections]:
     """Connections to a cluster and a ledger of this process, for the length of the scope."""
     async with (
         Kube.connect(cluster.kubeconfig, cluster.context) as kube,
-        node_commands(cluster) as nodes,
         open_world() as world,
     ):
+        nodes = node_commands(cluster)
         world.adopt(cluster, kube=kube, nodes=nodes)
         with Ledger.open() as ledger:
             yield Connections(cluster=cluster, kube=kube, nodes=nodes, ledger=ledger, world=world)

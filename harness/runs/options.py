@@ -41,7 +41,6 @@ class Options:
     seed: int | None = None
     shape: str | None = None
     cluster: str | None = None
-    context: str | None = None
     folder: Path | None = None
     scenarios_folder: Path | None = None
     command: Sequence[str] = ()

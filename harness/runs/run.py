@@ -55,10 +55,9 @@ async def carry_out(options: Options, listener: RunListener) -> RunEnd:
         scenarios = {each.scenario.slug: list(each.variants) for each in prepared}
         listener.chosen(scenarios, end.not_applicable)
     end.folder.mkdir(parents=True, exist_ok=True)
-    if options.context is None:
-        # Minutes of compiling do not belong between two trials.
-        for name in needed_addons(f for p in prepared for f in catalog.faults_of(p.scenario)):
-            await addons.build(name)
+    # Minutes of compiling do not belong between two trials.
+    for name in needed_addons(f for p in prepared for f in catalog.faults_of(p.scenario)):
+        await addons.build(name)
     seed = options.seed if options.seed is not None else secrets.randbelow(2**31)
     started = time.time()
     async with connected_cluster(
@@ -81,7 +80,7 @@ async def carry_out(options: Options, listener: RunListener) -> RunEnd:
         ),
     )
     end.exit_code = read_run(end.folder)["exit_code"]
-    if any(t.residue for t in end.trials) and connections.cluster.owned:
+    if any(t.residue for t in end.trials):
         # What could not be removed would be another trial's baseline.
         await lifecycle.bring_up(connections.cluster.name, connections.cluster.shape, rebuild=True)
     return end
@@ -110,6 +109,6 @@ async def run_variant(found: Found, variant: str, options: Options) -> TrialEnd:
             folder=options.folder or new_folder(),
         )
         end = await leased(each, connections, Quiet())
-    if end.residue and connections.cluster.owned:
+    if end.residue:
         await lifecycle.bring_up(connections.cluster.name, connections.cluster.shape, rebuild=True)
     return end

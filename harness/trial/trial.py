@@ -103,7 +103,6 @@ class _Trial:
 
     def _preflight(self) -> None:
         stage = self.stage
-        stage.connections.cluster.require_faults_allowed()
         stage.introduce()
         for fault in self.faults:
             support = fault.target_support(stage.context.role(fault.target), stage.objects)

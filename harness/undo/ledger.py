@@ -176,7 +176,7 @@ def unfinished(text: bytes) -> list[Record]:
         if "record" in parsed:
             fields = parsed["record"]
             cluster = fields.pop("cluster")
-            record = Record(**fields, cluster=ClusterRef(**cluster) if cluster else None)
+            record = Record(**fields, cluster=ClusterRef.read(cluster) if cluster else None)
             records[record.id] = record
         else:
             records.pop(parsed["done"], None)

@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from harness.cluster import clusters
-from harness.cluster.attach import attach
 from harness.cluster.clusters import Cluster
 from harness.errors import ClusterError, UsageError
 from harness.host.engine import Engine, find_engine
@@ -42,8 +41,6 @@ class World:
         Judged by what is recorded on this host, without asking the cluster: it may be unable to
         answer because of the very fault that is to be undone.
         """
-        if not ref.owned:
-            return ""
         record = clusters.load_record(ref.name)
         if record is None:
             return f"cluster {ref.name!r} no longer exists"
@@ -68,31 +65,20 @@ class World:
             self._kubes[ref.uid] = kube
         return self._kubes[ref.uid]
 
-    async def nodes(self, record: Record, *, image: str | None = None) -> NodeCommands:
-        """Commands in the nodes of the record's cluster; `image` as for `node_commands`."""
+    async def nodes(self, record: Record) -> NodeCommands:
+        """Commands in the nodes of the record's cluster."""
         ref = _cluster_of(record)
         if ref.uid not in self._nodes:
-            cluster = await self.cluster(record)
-            self._nodes[ref.uid] = await self._stack.enter_async_context(
-                node_commands(cluster, image=image)
-            )
+            self._nodes[ref.uid] = node_commands(await self.cluster(record))
         return self._nodes[ref.uid]
 
     async def cluster(self, record: Record) -> Cluster:
         """The handle of the record's cluster; its engine is None if none runs."""
         ref = _cluster_of(record)
-        if ref.owned:
-            known = clusters.load_record(ref.name)
-            if known is None:
-                raise ClusterError(f"cluster {ref.name!r} no longer exists", remedy="`harness up`")
-            return known.cluster(self.engine())
-        cluster = await attach(ref.context, kubeconfig=Path(ref.kubeconfig))
-        if cluster.uid != ref.uid:
-            raise OtherClusterError(
-                f"context {ref.context!r} leads to another cluster now",
-                remedy="Nothing was touched. If the old cluster is gone, so is the change.",
-            )
-        return cluster
+        known = clusters.load_record(ref.name)
+        if known is None:
+            raise ClusterError(f"cluster {ref.name!r} no longer exists", remedy="`harness up`")
+        return known.cluster(self.engine())
 
     def engine(self) -> Engine | None:
         """The container engine that runs, looked for once; never started here."""

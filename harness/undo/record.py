@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import Any
 
 import orjson
 
 from harness.cluster.clusters import Cluster
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +19,6 @@ class ClusterRef:
     uid: str
     kubeconfig: str
     context: str
-    owned: bool
 
     @classmethod
     def of(cls, cluster: Cluster) -> ClusterRef:
@@ -31,8 +27,12 @@ class ClusterRef:
             uid=cluster.uid,
             kubeconfig=str(cluster.kubeconfig),
             context=cluster.context,
-            owned=cluster.owned,
         )
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> ClusterRef:
+        """As it was written down; fields of other versions of the harness are passed over."""
+        return cls(**{each.name: data[each.name] for each in fields(cls)})
 
 
 @dataclass(frozen=True, kw_only=True)

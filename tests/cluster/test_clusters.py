@@ -10,8 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import pytest
 import yaml
 
 from harness.cluster import clusters, condition, kind, shapes
-from harness.cluster.attach import attach
 from harness.cluster.clusters import Cluster
 from harness.cluster.leases import cluster_lease, lease_entry_port
 from harness.cluster.lifecycle import bring_up, merge_kubeconfig, take_down
@@ -31,8 +29,7 @@ from harness.images.publish import publish_local_image
 from harness.images.registry import ensure_registry
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
-from harness.nodes.by_pod import pod_nodes
-from harness.nodes.nodes import NodeCommands, node_commands
+from harness.nodes.nodes import node_commands
 
 NAME = f"t{os.getpid()}"
 # A server of one fixed answer with what a plain Debian image has.
@@ -167,7 +164,8 @@ def fetch(url: str) -> bytes:
 
 @pytest.mark.asyncio
 async def test_what_somebody_changed_is_in_the_audit_log(workers: Cluster) -> None:
-    async with Kube.connect(workers.kubeconfig) as kube, node_commands(workers) as nodes:
+    nodes = node_commands(workers)
+    async with Kube.connect(workers.kubeconfig) as kube:
         configmap = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "audited"}}
         await kube.create({**configmap, "data": {"word": "a-secret-word"}}, "default")
         await kube.patch(
@@ -192,44 +190,20 @@ async def test_what_somebody_changed_is_in_the_audit_log(workers: Cluster) -> No
         await kube.delete("v1", "ConfigMap", "audited", "default")
 
 
-@asynccontextmanager
-async def by_pod(cluster: Cluster, image: str) -> AsyncIterator[NodeCommands]:
-    async with pod_nodes(cluster, image=image) as pods:
-        yield pods
-
-
 @pytest.mark.asyncio
-@pytest.mark.parametrize("back_end", ["container", "pod"])
-async def test_commands_in_a_node(workers: Cluster, image: str, back_end: str) -> None:
+async def test_commands_in_a_node(workers: Cluster) -> None:
     node = workers.nodes[-1].name
-    through = node_commands(workers) if back_end == "container" else by_pod(workers, image)
-    async with through as nodes:
-        done = await nodes.run(node, ["hostname"])
-        assert (done.code, done.text) == (0, node)
-        done = await nodes.run(node, ["sh", "-c", "echo no >&2; exit 7"])
-        assert (done.code, done.error) == (7, "no")
-        done = await nodes.run(node, ["wc", "-c"], stdin=b"x" * 100_000)
-        assert done.text == "100000"
-        done = await nodes.run(node, ["sleep", "1000"], timeout=0.5)
-        assert done.code == 124
-        done = await nodes.run(node, ["pgrep", "-x", "containerd"])
-        assert done.code == 0
-
-
-@pytest.mark.asyncio
-async def test_attaching_by_context_finds_out_whose_cluster_it_is(
-    workers: Cluster, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    same = await attach("kind-" + NAME, kubeconfig=workers.kubeconfig, engine=engine)
-    assert same == workers
-    monkeypatch.setenv("HARNESS_HOME", str(tmp_path))  # where this cluster is not known
-    named = await attach("kind-" + NAME, kubeconfig=workers.kubeconfig)
-    assert (named.owned, named.faults_allowed, named.uid) == (False, True, workers.uid)
-    assert {node.name for node in named.nodes} == {node.name for node in workers.nodes}
-    assert named.entry_node.name == workers.entry_node.name
-    current = await attach(kubeconfig=workers.kubeconfig)
-    with pytest.raises(ClusterError, match="faults are refused on context"):
-        current.require_faults_allowed()
+    nodes = node_commands(workers)
+    done = await nodes.run(node, ["hostname"])
+    assert (done.code, done.text) == (0, node)
+    done = await nodes.run(node, ["sh", "-c", "echo no >&2; exit 7"])
+    assert (done.code, done.error) == (7, "no")
+    done = await nodes.run(node, ["wc", "-c"], stdin=b"x" * 100_000)
+    assert done.text == "100000"
+    done = await nodes.run(node, ["sleep", "1000"], timeout=0.5)
+    assert done.code == 124
+    done = await nodes.run(node, ["pgrep", "-x", "containerd"])
+    assert done.code == 0
 
 
 @pytest.mark.asyncio

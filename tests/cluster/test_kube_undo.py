@@ -177,7 +177,8 @@ async def test_every_planted_residue_is_told(cluster: Cluster, trial: str) -> No
 
 async def test_the_audit_log_tells_who_changed_what(cluster: Cluster, trial: str) -> None:
     ns = f"audit-{trial}"
-    async with connected(cluster) as kube, node_commands(cluster) as nodes:
+    nodes = node_commands(cluster)
+    async with connected(cluster) as kube:
         log = AuditLog(nodes, [node.name for node in cluster.control_planes])
         await log.start()
         await kube.create(namespace(ns))

@@ -74,10 +74,8 @@ async def caught_up(kube: Kube, ns: str, heard: Heard) -> None:
 
 
 async def test_a_killed_api_server(cluster: Cluster) -> None:
-    async with (
-        watched(cluster) as (kube, ns, watcher, heard),
-        node_commands(cluster) as nodes,
-    ):
+    nodes = node_commands(cluster)
+    async with watched(cluster) as (kube, ns, watcher, heard):
         await kube.create(config_map("before"), ns)
         await caught_up(kube, ns, heard)
         node = cluster.control_planes[0].name

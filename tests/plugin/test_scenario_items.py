@@ -241,16 +241,6 @@ def test_a_session_without_trials_leaves_no_run(inner: Any, tmp_path: Path) -> N
     ("args", "message", "remedy"),
     [
         (["--harness-subject=no"], "no has no harness.toml", "harness init no"),
-        (
-            ["--harness-cluster=a", "--harness-context=b"],
-            "--harness-cluster and --harness-context exclude each other",
-            "give one",
-        ),
-        (
-            ["--harness-shape=ha", "--harness-context=b"],
-            "--harness-shape and --harness-context exclude each other",
-            "give one",
-        ),
         (["--harness-cluster=No_Name"], "'No_Name' cannot be a cluster's name", ""),
         (["--harness-output=taken"], "is there already and not an empty folder", "does not exist"),
         (["--harness-seed=-1"], "-1 is out of range", "from 0 to"),

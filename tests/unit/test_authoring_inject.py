@@ -78,9 +78,6 @@ class Stage:
             isolation=SimpleNamespace(objects=[]),
             subject=SimpleNamespace(directory=folder),
         )
-        self.connections = SimpleNamespace(
-            cluster=SimpleNamespace(require_faults_allowed=lambda: None)
-        )
 
     def add_fault(self, fault: Fault) -> int:
         if fault not in self.faults:

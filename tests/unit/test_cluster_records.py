@@ -68,8 +68,6 @@ def test_the_handle_knows_its_entry_node_and_may_be_broken() -> None:
     cluster = record().cluster(None)
     assert cluster.entry_node.name == "shop-control-plane"
     assert cluster.context == "kind-shop"
-    assert cluster.owned
-    cluster.require_faults_allowed()
 
 
 def test_there_is_no_handle_on_a_cluster_that_was_never_finished() -> None:

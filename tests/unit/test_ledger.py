@@ -56,8 +56,6 @@ def cluster(uid: str = "uid-1") -> Cluster:
         versions=Versions(kubernetes="v1.36.3", containerd="", kind="", node_image=""),
         created=datetime.now(UTC),
         folder=Path("/nowhere"),
-        owned=True,
-        faults_allowed=True,
     )
 
 

@@ -29,8 +29,6 @@ CLUSTER = Cluster(
     versions=Versions(kubernetes="v1.36.3", containerd="", kind="", node_image=""),
     created=datetime.now(UTC),
     folder=Path("/nowhere"),
-    owned=True,
-    faults_allowed=True,
 )
 PATH = "/api/v1/namespaces/shop-t1"
 

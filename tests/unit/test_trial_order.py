@@ -177,7 +177,7 @@ def carry_out(
     fails: Mapping[str, BaseException] | None = None, *, in_control: Finding = DONE
 ) -> tuple[Stage, Any]:
     Stage.fails = dict(fails or {})
-    connections = SimpleNamespace(cluster=SimpleNamespace(require_faults_allowed=lambda: None))
+    connections = SimpleNamespace()
     ended = asyncio.run(trial.run_trial(plan(in_control), connections, None))  # type: ignore[arg-type]
     return LAST[-1], ended
 
@@ -235,7 +235,7 @@ def test_fault_is_healed_when_measuring_fails() -> None:
             return broken("measure")
 
     Stage.fails = Fails()
-    connections = SimpleNamespace(cluster=SimpleNamespace(require_faults_allowed=lambda: None))
+    connections = SimpleNamespace()
     asyncio.run(trial.run_trial(plan(), connections, None))  # type: ignore[arg-type]
     assert LAST[-1].phases == [*ALL[:6], "heal", "remove", "prove clean"]
 
