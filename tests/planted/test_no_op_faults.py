@@ -14,9 +14,12 @@ import pytest
 
 from harness.faults.base import Fault, FaultContext
 from harness.runs import catalog
-from harness.runs.options import Options, Quiet, TrialEnd
-from harness.runs.run import carry_out
+from harness.runs.catalog import Found
+from harness.runs.options import Options, TrialEnd
+from harness.runs.run import run_variant
 
+AT_ONCE = 3
+"""Trials side by side on two cores; those that need the cluster to themselves wait for it."""
 SCENARIOS = {found.slug: next(iter(found.scenario.variants)) for found in catalog.discover()}
 """Each with the variant that comes first: the fragile one, where there is one."""
 
@@ -33,18 +36,22 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Trial
             for fault in catalog.faults_of(found.scenario):
                 patch.setattr(type(fault), "inject", _nothing)
                 patch.setattr(type(fault), "felt_within", "6s")
-        folder = tmp_path_factory.mktemp("no-op")
-        yield asyncio.run(_run(folder))
+        yield asyncio.run(_run(tmp_path_factory.mktemp("no-op")))
 
 
 async def _run(folder: Path) -> dict[str, TrialEnd]:
-    ends: dict[str, TrialEnd] = {}
-    for variant in sorted(set(SCENARIOS.values())):
-        slugs = [slug for slug, first in SCENARIOS.items() if first == variant]
-        asked = Options(scenarios=slugs, variants=(variant,), folder=folder / variant)
-        end = await carry_out(asked, Quiet())
-        ends.update({trial.plan.scenario.slug: trial for trial in end.trials})
-    return ends
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def one(found: Found, variant: str) -> TrialEnd:
+        async with turn:
+            return await run_variant(found, variant, Options(folder=folder, shape="workers"))
+
+    async with asyncio.TaskGroup() as group:
+        tasks = {
+            found.slug: group.create_task(one(found, SCENARIOS[found.slug]))
+            for found in catalog.discover()
+        }
+    return {slug: task.result() for slug, task in tasks.items()}
 
 
 @pytest.mark.parametrize("slug", SCENARIOS)
