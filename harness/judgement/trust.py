@@ -67,9 +67,11 @@ def not_met(history: History) -> list[Missing]:
         told = [met for met in history.met if met.fault == index]
         if not fault.met or any(met.count for met in told):
             continue
-        why = "; ".join(met.how for met in told) or "nobody was seen to come through it"
-        reason = f"{fault.describe}: the workload never used this dependency ({why})"
-        missing.append(Missing("subject", reason))
+        why = "nobody of the subject was seen to meet it"
+        if told:
+            looked = "; ".join(dict.fromkeys(met.how for met in told))
+            why = f"the workload never used this dependency ({looked})"
+        missing.append(Missing("subject", f"{fault.describe}: {why}"))
     return missing
 
 
