@@ -20,12 +20,11 @@ import orjson
 
 from harness.errors import HistoryError
 from harness.history.facts import Facts, FaultFacts, Json, RoleFacts
+from harness.history.phases import Phases
 from harness.history.records import (
     HISTORY_FILE,
-    PHASES,
     REQUESTS_FILE,
     SCHEMA,
-    SECOND,
     Blind,
     Event,
     Measurement,
@@ -44,13 +43,14 @@ from harness.history.records import (
 from harness.history.requests import Requests, RequestsTail
 
 
-class History:
+class History(Phases):
     """An index over the records of one trial; grows by `add` and `poll`, never forgets.
 
     Every question is answered from what has been added so far, so it may be asked of any prefix.
     """
 
     def __init__(self, requests: Requests | None = None) -> None:
+        super().__init__()
         self.records: list[Json] = []
         self.trial: Json = {}
         self.facts = Facts(roles={})
@@ -65,8 +65,6 @@ class History:
         self.pods: dict[str, PodTrack] = {}
         self._owners: dict[str, tuple[str, str, str | None]] = {}
         self._wanted: dict[tuple[str, str], list[tuple[int, int]]] = {}
-        self._injected_wall: float | None = None
-        self._phases: dict[str, list[int | None]] = {}
         self._tail: RequestsTail | None = None
 
     @classmethod
@@ -114,7 +112,7 @@ class History:
                 roles = {n: RoleFacts(**_tuples(r)) for n, r in record["roles"].items()}
                 self.facts = Facts(roles=roles, scale=record["scale"])
             case "phase":
-                self._add_phase(record)
+                self.add_phase(record)
             case "object":
                 self._add_object(record)
             case "measurement":
@@ -144,53 +142,11 @@ class History:
         """Monotonic nanoseconds of the newest record (0 if there is none)."""
         return self.records[-1]["t"] if self.records else 0
 
-    # -- phases -----------------------------------------------------------------------------
-
-    def phase(self, name: str) -> Window | None:
-        """The window of a phase, None if it has not begun."""
-        begin, end = self._phases.get(name, (None, None))
-        return None if begin is None else Window(begin, end)
-
-    def span(self, first: str, last: str) -> Window | None:
-        """From the begin of phase `first` to the end of phase `last`."""
-        begin, end = self.phase(first), self.phase(last)
-        if begin is None:
-            return None
-        return Window(begin.begin, end.end if end is not None else None)
-
-    @property
-    def injected_at(self) -> int | None:
-        """When injection began, in monotonic nanoseconds."""
-        window = self.phase("inject")
-        return window.begin if window else None
-
-    @property
-    def before(self) -> Window | None:
-        """From the begin of the control run to the injection: what happens then is no fault's."""
-        control = self.phase("control")
-        return None if control is None else Window(control.begin, self.injected_at)
-
-    @property
-    def watched(self) -> Window | None:
-        """From injection until the subject is taken away: what happens then proves nothing."""
-        begin, recover, remove = self.injected_at, self.phase("recover"), self.phase("remove")
-        if begin is None:
-            return None
-        if recover is not None and recover.end is not None:
-            return Window(begin, recover.end)
-        return Window(begin, remove.begin if remove else None)
-
     @property
     def over(self) -> bool:
         """True once recovery was watched to its end and no request is without its outcome."""
         recover = self.phase("recover")
         return recover is not None and recover.closed and self.requests.settled
-
-    @property
-    def healed_at(self) -> int | None:
-        """When the last fault was healed."""
-        window = self.phase("heal")
-        return window.end if window else None
 
     # -- pods -------------------------------------------------------------------------------
 
@@ -226,7 +182,7 @@ class History:
                     more = container.restarts - (before.restarts if before else 0)
                     ended = container.last_terminated or {}
                     code, reason = ended.get("exitCode"), ended.get("reason")
-                    t = self._moment(state.t, unix_seconds(ended.get("finishedAt")))
+                    t = self.moment(state.t, unix_seconds(ended.get("finishedAt")))
                     # One state may stand for several: kubelet reports seldom when it is busy.
                     out += [Restart(t, pod.name, pod.uid, name, code, reason)] * max(more, 0)
                 previous = state
@@ -292,34 +248,6 @@ class History:
         """Records of what was sampled under one name, in order; docs/history.md lists the names."""
         return (r for r in self.records if r["type"] == "sample" and r["name"] == name)
 
-    def predates(self, own: float | None) -> bool:
-        """True if an object's own time (Unix, whole seconds) lies before the injection."""
-        wall = self._injected_wall
-        return own is not None and wall is not None and own + 1 <= wall
-
-    def _moment(self, t: int, own: float | None) -> int:
-        """When something happened that was observed at `t`: then, as far as anybody knows.
-
-        What is told after the injection, and by its own time was before it, is moved there.
-        """
-        injected, wall = self.injected_at, self._injected_wall
-        if own is None or injected is None or wall is None or not self.predates(own):
-            return t
-        return min(t, injected - int((wall - own) * SECOND))
-
-    def _add_phase(self, record: Json) -> None:
-        name, t = record["phase"], record["t"]
-        if record["edge"] == "end":
-            self._phases.setdefault(name, [None, None])[1] = t
-            return
-        # An author's test may inject more than once: a phase that begins again begins a new round,
-        # and what came after it belongs to the one before.
-        for later in PHASES[PHASES.index(name) :]:
-            self._phases.pop(later, None)
-        self._phases[name] = [t, None]
-        if name == "inject":
-            self._injected_wall = record.get("wall")
-
     def _add_blind(self, record: Json) -> None:
         what, t, reason = record["what"], record["t"], record["reason"]
         begun = [b for b in self.blind if b.what == what and not b.window.closed]
@@ -337,7 +265,7 @@ class History:
         kind, uid = record["kind"], meta.get("uid", "")
         if kind == "Event":
             if record["verb"] != "DELETED":
-                self.events.append(event_of(self._moment(record["t"], last_seen(obj)), obj))
+                self.events.append(event_of(self.moment(record["t"], last_seen(obj)), obj))
             return
         owner = next((o for o in meta.get("ownerReferences", []) if o.get("controller")), None)
         self._owners[uid] = (
