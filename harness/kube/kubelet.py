@@ -37,6 +37,19 @@ class NodeCpu:
     at: float
 
 
+PodCpu = dict[tuple[str, str], float]
+"""CPU seconds that each pod, by namespace and name, has used in its life."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What the kubelets that answered count: memory of containers, CPU of nodes and of all pods."""
+
+    memory: list[WorkingSet]
+    nodes: dict[str, NodeCpu]
+    pods: PodCpu
+
+
 @dataclass(frozen=True, kw_only=True)
 class FailedProbes:
     """How often a probe (`liveness`, `readiness`, `startup`) failed in the life of a pod."""
@@ -49,17 +62,18 @@ class FailedProbes:
     value: int
 
 
-async def resources(
-    kube: Kube, nodes: Sequence[str], namespaces: Collection[str]
-) -> tuple[list[WorkingSet], dict[str, NodeCpu]]:
-    """Memory of all containers of these namespaces, and the CPU of each node as a whole.
+async def resources(kube: Kube, nodes: Sequence[str], namespaces: Collection[str]) -> Resources:
+    """Memory of all containers of these namespaces, and everybody's CPU.
 
-    A node that does not answer is in neither.
+    A node that does not answer is in none of it.
     """
     texts = await asyncio.gather(*(_ask(kube, node, "metrics/resource") for node in nodes))
-    used = [each for t in texts for each in parse_memory(t) if each.namespace in namespaces]
-    cpu = {node: found for node, t in zip(nodes, texts, strict=True) if (found := parse_cpu(t))}
-    return used, cpu
+    told = list(zip(nodes, texts, strict=True))
+    return Resources(
+        memory=[each for t in texts for each in parse_memory(t) if each.namespace in namespaces],
+        nodes={node: found for node, t in told if (found := parse_cpu(t))},
+        pods={pod: used for t in texts for pod, used in parse_pod_cpu(t).items()},
+    )
 
 
 async def failed_probes(
@@ -93,6 +107,14 @@ def parse_cpu(text: str) -> NodeCpu | None:
         if sample.timestamp is not None:
             return NodeCpu(seconds=sample.value, at=float(sample.timestamp))
     return None
+
+
+def parse_pod_cpu(text: str) -> PodCpu:
+    """The CPU of every pod in a kubelet's `/metrics/resource`."""
+    return {
+        (sample.labels["namespace"], sample.labels["pod"]): sample.value
+        for sample in _samples(text, "pod_cpu_usage_seconds")
+    }
 
 
 def parse_probes(text: str) -> list[FailedProbes]:

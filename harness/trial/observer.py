@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import copy
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 
@@ -22,9 +22,11 @@ from harness.host.cpu import cpu_use
 from harness.kube.background import background
 from harness.kube.client import Kube
 from harness.kube.crash_logs import CrashLog, CrashLogs, crash_logs
-from harness.kube.kubelet import FailedProbes, WorkingSet, failed_probes, resources
+from harness.kube.kubelet import FailedProbes, PodCpu, WorkingSet, failed_probes, resources
+from harness.kube.responses import ApiError, UnreachableError
 from harness.kube.store import Store
 from harness.kube.watch import Blindness, Change, Watcher, WatchSpec
+from harness.undo.namespaces import TRIAL
 from harness.units import quantity_bytes
 
 _NAMESPACED = (
@@ -76,6 +78,23 @@ class ProbeCounts:
         self._asked[node] = asked
 
 
+class SiblingCpu:
+    """Sums up what the pods of other trials use from the first look on; pods come and go."""
+
+    def __init__(self) -> None:
+        self._used: PodCpu | None = None
+        self._total = 0.0
+
+    def take(self, pods: PodCpu, namespaces: Collection[str]) -> float:
+        """CPU seconds so far, by one more reading of all pods."""
+        now = {pod: used for pod, used in pods.items() if pod[0] in namespaces}
+        before = now if self._used is None else self._used
+        self._total += sum(max(0.0, used - before.get(pod, 0.0)) for pod, used in now.items())
+        # A node that did not answer this time has its pods still.
+        self._used = before | now
+        return self._total
+
+
 class Observer:
     """Watches for the length of a scope; `store` has the latest objects, `history` all of them."""
 
@@ -110,12 +129,17 @@ class Observer:
         """What kubelets count of the subject's containers, as often as they renew it, and who
         had the machine meanwhile."""
         probes = ProbeCounts(self._writer)
+        siblings = SiblingCpu()
         while True:
             nodes = [node["metadata"]["name"] for node in self.store.all("Node")]
-            used, cpu = await resources(self.kube, nodes, namespaces)
-            by_node = {node: asdict(each) for node, each in cpu.items()}
-            self._writer.append("machine", nodes=by_node, **asdict(cpu_use()))
-            for each in used:
+            found = await resources(self.kube, nodes, namespaces)
+            self._writer.append(
+                "machine",
+                nodes={node: asdict(each) for node, each in found.nodes.items()},
+                siblings=siblings.take(found.pods, await self._of_other_trials()),
+                **asdict(cpu_use()),
+            )
+            for each in found.memory:
                 self._writer.append(
                     "sample",
                     pod=each.pod,
@@ -128,6 +152,17 @@ class Observer:
             for node, counts in (await failed_probes(self.kube, nodes, namespaces)).items():
                 probes.take(node, counts, asked)
             await asyncio.sleep(_SAMPLE_S)
+
+    async def _of_other_trials(self) -> frozenset[str]:
+        """Namespaces of trials that run beside this one."""
+        try:
+            found = await self.kube.list("v1", "Namespace", labels=TRIAL)
+        except (ApiError, UnreachableError):
+            return frozenset()  # that nobody answers is recorded by the watches
+        own = self.history.trial.get("trial")
+        return frozenset(
+            each["metadata"]["name"] for each in found if each["metadata"]["labels"][TRIAL] != own
+        )
 
     def _memory_limit(self, of: WorkingSet) -> int | None:
         pod = self.store.get("Pod", of.pod, of.namespace)
