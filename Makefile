@@ -38,6 +38,9 @@ unit: venv ## The fast tests, no cluster
 property: venv ## Ten thousand seeds of defects in good trials: no verdict by accident
 	@PROPERTY_EXAMPLES=10000 $(pytest) tests/unit/test_no_green_by_accident.py
 
+mutants: venv ## Defects planted in the core: each must be killed by the tests that it names
+	@.venv/bin/python tests/mutants/score.py
+
 bench: setup ## Figures: load held, cost of recording, judging, cluster start, memory
 	@.venv/bin/python -m harness.bench.load
 	@.venv/bin/python -m harness.bench.judge

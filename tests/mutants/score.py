@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mutants.mutants import MUTANTS, Mutant
+from mutants import MUTANTS, Mutant
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
