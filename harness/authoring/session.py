@@ -22,14 +22,14 @@ from harness.authoring.injection import CONTROL, Injected, injecting, target_app
 from harness.authoring.placing import Request, place
 from harness.authoring.scope_holder import ScopeHolder
 from harness.authoring.traffic import Traffic, loaded
+from harness.cluster import lifecycle, residue
 from harness.cluster.clusters import Cluster
-from harness.cluster.leases import cluster_lease
-from harness.errors import HarnessError, UsageError
+from harness.errors import ResidueError, UsageError
 from harness.faults.base import Fault
 from harness.host.signals import Say, deferred
 from harness.images.supply import Supply
 from harness.kube.eventually import eventually as wait
-from harness.runs.connections import connect
+from harness.runs.connections import leased_cluster
 from harness.trial.equipment import equip
 from harness.trial.placement import Connections
 from harness.units import Duration, seconds
@@ -72,12 +72,18 @@ class AuthoringSession:
         """Lease first, then connections and a ledger; opened once."""
         async with self._opening:
             if self._connections is None:
-                cluster, test = self.settings.cluster, self.settings.test
-                await self._held.enter(
-                    cluster_lease(cluster.folder, exclusive=self.settings.alone, purpose=test)
+                settings = self.settings
+                self._connections = await self._held.enter(
+                    leased_cluster(self._cluster, exclusive=settings.alone, purpose=settings.test)
                 )
-                self._connections = await self._held.enter(connect(cluster))
             return self._connections
+
+    async def _cluster(self) -> Cluster:
+        """The session's cluster; made anew if a test before this one left something on it."""
+        cluster = self.settings.cluster
+        if residue.left_on(cluster.folder):
+            return await lifecycle.bring_up(cluster.name, cluster.shape)
+        return cluster
 
     async def deploy(
         self,
@@ -202,18 +208,24 @@ class AuthoringSession:
             await self._close()
 
     async def _close(self) -> None:
-        errors: list[HarnessError] = []
+        errors: list[Exception] = []
         try:
             for thing in reversed(self._things):
                 try:
                     await thing.close()
-                except HarnessError as error:
+                except Exception as error:  # noqa: BLE001 - raised when all the others are closed
                     errors.append(error)
             self.apps, self.namespaces = [], []
+            self._note([each.message for each in errors if isinstance(each, ResidueError)])
         finally:
             await self._held.close()
         if errors:
             raise errors[0] if len(errors) == 1 else ExceptionGroup("not clean", errors)
+
+    def _note(self, left: Sequence[str]) -> None:
+        """What could not be removed would be the next test's baseline."""
+        if left:
+            residue.note(self.settings.cluster.folder, left)
 
     # -- told when something fails ----------------------------------------------------------
 

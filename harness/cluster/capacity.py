@@ -1,7 +1,8 @@
 """What a cluster has left for pods, and what manifests ask of it: CPU in cores, memory in bytes.
 
 Requests decide what the scheduler places. Trials that together ask for more than is left would wait
-for each other's end, and be judged by that wait; so they are run one after the other.
+for each other's end, and be judged by that wait; so each reserves its room before it begins (see
+`harness.cluster.reservations`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.kube.client import Kube
 from harness.manifest.objects import Object, containers, pod_spec, replicas, workloads
 from harness.units import quantity
 
@@ -35,14 +35,33 @@ class Room:
         return other.cpu <= self.cpu and other.memory <= self.memory
 
 
-async def left(kube: Kube) -> Room:
-    """What the schedulable nodes can still take, all together."""
-    nodes = [n for n in await kube.list("v1", "Node") if not n["spec"].get("unschedulable")]
-    names = {node["metadata"]["name"] for node in nodes}
-    room = sum((_room(node["status"]["allocatable"]) for node in nodes), Room())
-    for pod in await kube.list("v1", "Pod"):
-        if pod["spec"].get("nodeName") in names and pod["status"].get("phase") not in _ENDED:
-            room -= requested([*pod["spec"]["containers"]])
+@dataclass(frozen=True)
+class Reservation:
+    """Room that a living trial has taken for the pods in its namespaces."""
+
+    room: Room
+    namespaces: frozenset[str]
+
+
+def free(nodes: Sequence[Object], pods: Sequence[Object], taken: Sequence[Reservation]) -> Room:
+    """What the schedulable nodes can still take, all together.
+
+    A reservation stands for the pods in its namespaces, whether they are there yet or not.
+    """
+    able = [node for node in nodes if not node["spec"].get("unschedulable")]
+    names = {node["metadata"]["name"] for node in able}
+    covered = {namespace for each in taken for namespace in each.namespaces}
+    room = sum((_room(node["status"]["allocatable"]) for node in able), Room())
+    for each in taken:
+        room -= each.room
+    for pod in pods:
+        counts = (
+            pod["spec"].get("nodeName") in names
+            and pod["status"].get("phase") not in _ENDED
+            and pod["metadata"]["namespace"] not in covered
+        )
+        if counts:
+            room -= requested(pod["spec"]["containers"])
     return room
 
 

@@ -16,6 +16,7 @@ from harness.cluster.apiserver import ApiServer, is_ready
 from harness.cluster.clusters import Cluster, ClusterRecord
 from harness.cluster.kind import Container
 from harness.cluster.leases import Holder, being_changed, holders
+from harness.cluster.residue import left_on
 from harness.errors import ClusterError
 from harness.host.engine import Engine
 
@@ -61,14 +62,15 @@ def judge(
     used: bool,
     containers: Sequence[Container],
     made_by_us: bool,
+    residue: str,
     api: Api | None,
 ) -> tuple[State, str]:
     """State and reason from what was observed.
 
     `changing`: a living process is creating or deleting it. `used`: a living process holds a lease;
     then a paused node or a silent API server may be a fault at work, and is not held against it.
-    `made_by_us`: the containers carry our mounts, although there is no record. `api` is None if it
-    was not worth asking.
+    `made_by_us`: the containers carry our mounts, although there is no record. `residue` is what a
+    trial left. `api` is None if it was not worth asking.
     """
     if changing:
         return "creating", "another process makes or deletes it right now"
@@ -95,6 +97,8 @@ def judge(
             "broken",
             f"node {', '.join(f'{name} ({states[name]})' for name in down)} does not run",
         )
+    if residue:
+        return "broken", f"a trial left something behind: {residue}"
     if used:
         return "running", ""
     paused = [name for name in expected if states[name] == "paused"]
@@ -156,6 +160,7 @@ async def _observe(
         used=bool(using),
         containers=containers,
         made_by_us=orphan,
+        residue=left_on(clusters.folder(name)),
         api=await _ask(record.kubeconfig) if record is not None and alive and not using else None,
     )
     return Condition(

@@ -51,7 +51,7 @@ class Lease:
     purpose: str
 
 
-def _say(text: str) -> None:
+def say_to_stderr(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
@@ -62,7 +62,7 @@ async def cluster_lease(
     exclusive: bool = False,
     purpose: str = "",
     wait: timedelta | None = None,
-    tell: Callable[[str], None] = _say,
+    tell: Callable[[str], None] = say_to_stderr,
 ) -> AsyncIterator[Lease]:
     """Hold the cluster, shared with others or alone, while the body runs.
 
@@ -89,7 +89,7 @@ async def lease_entry_port(
     entry_ports: Sequence[EntryPort],
     *,
     wait: timedelta | None = None,
-    tell: Callable[[str], None] = _say,
+    tell: Callable[[str], None] = say_to_stderr,
 ) -> AsyncIterator[EntryPort]:
     """One of the cluster's entry ports, nobody else's while the body runs.
 
@@ -117,7 +117,7 @@ async def lease_entry_port(
 
 @asynccontextmanager
 async def lifecycle_lock(
-    folder: Path, *, tell: Callable[[str], None] = _say
+    folder: Path, *, tell: Callable[[str], None] = say_to_stderr
 ) -> AsyncIterator[FileLock]:
     """Held by the one process that creates, rebuilds or deletes the cluster; others wait."""
     waiting = _Waiting(
@@ -135,7 +135,7 @@ async def lifecycle_lock(
 
 @asynccontextmanager
 async def addon_lock(
-    folder: Path, name: str, *, tell: Callable[[str], None] = _say
+    folder: Path, name: str, *, tell: Callable[[str], None] = say_to_stderr
 ) -> AsyncIterator[FileLock]:
     """Held by the one process that installs or removes the add-on of that name; others wait."""
     waiting = _Waiting(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.cluster import blueprint, clusters, condition, kind, shapes, volumes
+from harness.cluster import blueprint, clusters, condition, kind, residue, shapes, volumes
 from harness.cluster.apiserver import ApiServer
 from harness.cluster.clusters import (
     DEFAULT_NAME,
@@ -197,6 +197,7 @@ async def _parts(shape: Shape, engine: Engine) -> _Parts:
 async def _create(name: str, shape: Shape, parts: _Parts, lock: FileLock) -> Cluster:
     folder = clusters.folder(name)
     await _remove(name, clusters.load_record(name), parts.engine, parts.kind)
+    residue.gone(folder)
     plan = blueprint.draw(name, shape)
     record = ClusterRecord(
         name=name,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from harness.cluster import lifecycle
+from harness.cluster import lifecycle, residue
 from harness.cluster.clusters import Cluster
+from harness.cluster.leases import cluster_lease
 from harness.cluster.shapes import smallest
 from harness.errors import HarnessError
 from harness.kube.client import Kube
@@ -17,15 +18,41 @@ from harness.undo.healing import HealReport, heal_dead
 from harness.undo.ledger import Ledger
 from harness.undo.reach import open_world
 
+Find = Callable[[], Awaitable[Cluster]]
+"""Sees to a cluster that is well."""
 
-@asynccontextmanager
-async def connected_cluster(options: Options, shape: str) -> AsyncIterator[Connections]:
-    """Heal what the dead left, see to a cluster, and open what trials stand on."""
+
+async def find_cluster(options: Options, shape: str) -> Cluster:
+    """Heal what the dead left, and see to a cluster; a second if it is there and well."""
     await heal_first()
     wanted = smallest([shape, options.shape] if options.shape else [shape])
     name = options.cluster or default_cluster(wanted)
-    cluster = await lifecycle.bring_up(name, wanted, or_larger=True)
-    async with connect(cluster) as connections:
+    return await lifecycle.bring_up(name, wanted, or_larger=True)
+
+
+@asynccontextmanager
+async def leased_cluster(
+    find: Find, *, exclusive: bool, purpose: str
+) -> AsyncIterator[Connections]:
+    """A cluster under a lease of its own, shared or alone, and connections to it.
+
+    A trial may leave something on it while the lease is waited for. Then it is let go again, so
+    that `find`, which needs it alone, makes it anew.
+    """
+    while True:
+        cluster = await find()
+        async with cluster_lease(cluster.folder, exclusive=exclusive, purpose=purpose):
+            if residue.left_on(cluster.folder):
+                continue
+            async with connect(cluster) as connections:
+                yield connections
+                return
+
+
+@asynccontextmanager
+async def connected_cluster(options: Options, shape: str) -> AsyncIterator[Connections]:
+    """A cluster and connections to it, without a lease: for looking at it."""
+    async with connect(await find_cluster(options, shape)) as connections:
         yield connections
 
 

@@ -35,7 +35,10 @@ VERDICT_FILE = "verdict.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What `run.json` says beside the trials; `subject` None: sample subjects, by outcome."""
+    """What `run.json` says beside the trials; `subject` None: sample subjects, by outcome.
+
+    `complete`: nothing ended the run before its last trial.
+    """
 
     started: float
     seed: int
@@ -44,6 +47,7 @@ class Summary:
     versions: Mapping[str, str]
     not_applicable: Sequence[NotApplicable] = ()
     residue: Sequence[str] = ()
+    complete: bool = True
 
 
 def finish(
@@ -58,7 +62,12 @@ def finish(
         "ended": time.time(),
         "command": list(summary.command),
         "by": "outcome" if by_outcome else "verdict",
-        "exit_code": exit_code(results, by_outcome=by_outcome, residue=bool(summary.residue)),
+        "exit_code": exit_code(
+            results,
+            by_outcome=by_outcome,
+            residue=bool(summary.residue) or not summary.complete,
+        ),
+        "complete": summary.complete,
         "subject": {"directory": str(summary.subject)} if summary.subject else None,
         "seed": summary.seed,
         "harness": harness_version(),

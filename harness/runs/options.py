@@ -48,12 +48,13 @@ class Options:
 
 @dataclass(frozen=True)
 class TrialEnd:
-    """One finished trial."""
+    """One finished trial; `versions` are those of its cluster."""
 
     plan: TrialPlan
     result: Result
     residue: tuple[str, ...]
     seconds: float
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

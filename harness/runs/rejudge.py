@@ -46,7 +46,8 @@ def rejudge(folder: Path) -> int:
     else:
         trial = orjson.loads((folder / TRIAL_FILE).read_bytes())
         run = {"by": "outcome", "residue": trial.get("residue", [])}
-    code = exit_code(results, by_outcome=run["by"] == "outcome", residue=bool(run["residue"]))
+    spoiled = bool(run["residue"]) or not run.get("complete", True)
+    code = exit_code(results, by_outcome=run["by"] == "outcome", residue=spoiled)
     if (folder / RUN_FILE).is_file():
         write_json(folder / RUN_FILE, {**run, "exit_code": code})
     return code

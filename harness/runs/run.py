@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import asdict
+from functools import partial
 
 from harness.addons import addons
-from harness.cluster import lifecycle
 from harness.cluster.shapes import smallest
 from harness.errors import UsageError
 from harness.images.supply import Supply
 from harness.manifest.subject_file import load_subject
 from harness.runs import catalog
 from harness.runs.catalog import Found
-from harness.runs.connections import connected_cluster
+from harness.runs.connections import find_cluster
 from harness.runs.fitting import NotApplicable
 from harness.runs.folder import (
     Summary,
@@ -28,7 +27,7 @@ from harness.runs.folder import (
 )
 from harness.runs.options import Options, Quiet, RunEnd, RunListener, TrialEnd
 from harness.runs.plans import Prepared, plan, prepare, select
-from harness.runs.schedule import leased, run_scenario
+from harness.runs.schedule import leased, side_by_side
 from harness.trial.equipment import needed_addons
 
 
@@ -59,30 +58,38 @@ async def carry_out(options: Options, listener: RunListener) -> RunEnd:
     for name in needed_addons(f for p in prepared for f in catalog.faults_of(p.scenario)):
         await addons.build(name)
     seed = options.seed if options.seed is not None else secrets.randbelow(2**31)
-    started = time.time()
-    async with connected_cluster(
-        options, smallest(p.scenario.shape for p in prepared)
-    ) as connections:
+    find = partial(find_cluster, options, smallest(p.scenario.shape for p in prepared))
+    started, complete = time.time(), False
+    try:
         for each in prepared:
-            await run_scenario(each, connections, supply, seed, end, listener)
-    finish(
-        end.folder,
-        [t.plan.placement.folder.name for t in end.trials],
-        [t.result for t in end.trials],
-        Summary(
-            started=started,
-            seed=seed,
-            command=options.command,
-            subject=options.subject,
-            versions=asdict(connections.cluster.versions),
-            not_applicable=end.not_applicable,
-            residue=[line for t in end.trials for line in t.residue],
-        ),
-    )
+            plans = [
+                await plan(each, name, supply, seed=seed, folder=end.folder)
+                for name in each.variants
+            ]
+            # Those that need the cluster alone would only wait for each other.
+            alone = any(p.placement.exclusive for p in plans)
+            for batch in [[p] for p in plans] if alone else [plans]:
+                await side_by_side(batch, find, listener, end.trials)
+        complete = True
+    finally:
+        # Whatever ends a run, what was found out by then can be read.
+        if end.trials:
+            finish(
+                end.folder,
+                [t.plan.placement.folder.name for t in end.trials],
+                [t.result for t in end.trials],
+                Summary(
+                    started=started,
+                    seed=seed,
+                    command=options.command,
+                    subject=options.subject,
+                    versions=end.trials[0].versions,
+                    not_applicable=end.not_applicable,
+                    residue=[line for t in end.trials for line in t.residue],
+                    complete=complete,
+                ),
+            )
     end.exit_code = read_run(end.folder)["exit_code"]
-    if any(t.residue for t in end.trials):
-        # What could not be removed would be another trial's baseline.
-        await lifecycle.bring_up(connections.cluster.name, connections.cluster.shape, rebuild=True)
     return end
 
 
@@ -100,15 +107,11 @@ async def run_variant(found: Found, variant: str, options: Options) -> TrialEnd:
     made = await prepare(found, subject, options, supply)
     if isinstance(made, NotApplicable):
         raise UsageError(f"{made.slug} does not apply: {made.why}", remedy="leave it out with -k")
-    async with connected_cluster(options, made.scenario.shape) as connections:
-        each = await plan(
-            made,
-            variant,
-            supply,
-            seed=options.seed if options.seed is not None else secrets.randbelow(2**31),
-            folder=options.folder or new_folder(),
-        )
-        end = await leased(each, connections, Quiet())
-    if end.residue:
-        await lifecycle.bring_up(connections.cluster.name, connections.cluster.shape, rebuild=True)
-    return end
+    each = await plan(
+        made,
+        variant,
+        supply,
+        seed=options.seed if options.seed is not None else secrets.randbelow(2**31),
+        folder=options.folder or new_folder(),
+    )
+    return await leased(each, partial(find_cluster, options, made.scenario.shape), Quiet())

@@ -1,80 +1,67 @@
-"""Which trials run side by side, each under its lease; one trial run, judged and stored."""
+"""When trials run: each under its lease and in its room; one trial run, judged and stored.
+
+The same for `harness run` and for pytest's items, in one process or in several: what keeps trials
+apart is on the disk, beside the cluster.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 
-from harness.cluster import capacity
-from harness.cluster.capacity import Room
-from harness.cluster.leases import cluster_lease
-from harness.images.supply import Supply
+from harness.cluster import capacity, residue
+from harness.cluster.reservations import reserved
 from harness.judgement.verdict import judge
-from harness.runs.folder import (
-    TRIAL_FILE,
-    VERDICT_FILE,
-    write_json,
-)
-from harness.runs.options import RunEnd, RunListener, TrialEnd
-from harness.runs.plans import Prepared, plan
+from harness.runs.connections import Find, leased_cluster
+from harness.runs.folder import TRIAL_FILE, VERDICT_FILE, write_json
+from harness.runs.options import RunListener, TrialEnd
 from harness.trial.equipment import equip
 from harness.trial.placement import Connections
 from harness.trial.trial import TrialPlan, run_trial
 
 
-async def run_scenario(
-    prepared: Prepared,
-    connections: Connections,
-    supply: Supply,
-    seed: int,
-    end: RunEnd,
-    listener: RunListener,
+async def side_by_side(
+    plans: Sequence[TrialPlan], find: Find, listener: RunListener, ended: list[TrialEnd]
 ) -> None:
-    """All variants of one scenario: side by side if they may and fit, else one after the other."""
-    plans = [
-        await plan(prepared, name, supply, seed=seed, folder=end.folder)
-        for name in prepared.variants
-    ]
-    if any(p.placement.exclusive for p in plans):
-        for each in plans:
-            end.trials.append(await leased(each, connections, listener))
-        return
-    needs = {p.variant: capacity.asked(p.placement.isolation.objects) for p in plans}
-    for batch in side_by_side(needs, await capacity.left(connections.kube)):
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(leased(each, connections, listener))
-                for each in plans
-                if each.variant in batch
-            ]
-        end.trials += [task.result() for task in tasks]
+    """Trials that begin as soon as each has its lease and its room; their ends go into `ended`.
 
-
-def side_by_side(needs: Mapping[str, Room], room: Room) -> list[list[str]]:
-    """Which trials run together, in their order: as many as fit into what the cluster has left.
-
-    One that does not fit by itself runs alone, and will say what it waits for.
+    An error of one keeps none of the others from its end, and is raised when all are over. When
+    this is cancelled, all of them are, and each has undone what it did when it returns.
     """
-    batches: list[list[str]] = []
-    free = Room()
-    for name, need in needs.items():
-        if not batches or not free.holds(need):
-            batches.append([])
-            free = room
-        batches[-1].append(name)
-        free -= need
-    return batches
+    tasks = [asyncio.create_task(leased(each, find, listener)) for each in plans]
+    try:
+        await asyncio.wait(tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        ended += [each for each in results if isinstance(each, TrialEnd)]
+    for each in results:
+        if isinstance(each, BaseException):
+            raise each
 
 
-async def leased(each: TrialPlan, connections: Connections, listener: RunListener) -> TrialEnd:
-    """One trial under its lease: shared with others, or alone on the cluster."""
+async def leased(each: TrialPlan, find: Find, listener: RunListener) -> TrialEnd:
+    """One trial under its lease: in its room beside others, or alone on the cluster."""
+    placement = each.placement
     purpose = f"{each.scenario.slug}[{each.variant}]"
-    async with cluster_lease(
-        connections.cluster.folder, exclusive=each.placement.exclusive, purpose=purpose
-    ):
-        await equip(connections, each.placement.faults)
-        return await trial(each, connections, listener)
+    async with leased_cluster(find, exclusive=placement.exclusive, purpose=purpose) as connections:
+        if placement.exclusive:
+            return await _equipped(each, connections, listener)
+        need = capacity.asked(placement.isolation.objects)
+        namespaces = list(placement.isolation.namespaces.values())
+        async with reserved(connections.kube, connections.cluster.folder, need, namespaces):
+            return await _equipped(each, connections, listener)
+
+
+async def _equipped(each: TrialPlan, connections: Connections, listener: RunListener) -> TrialEnd:
+    await equip(connections, each.placement.faults)
+    end = await trial(each, connections, listener)
+    if end.residue:
+        # What could not be removed would be the next trial's baseline.
+        residue.note(connections.cluster.folder, end.residue)
+    return end
 
 
 async def trial(each: TrialPlan, connections: Connections, listener: RunListener) -> TrialEnd:
@@ -96,4 +83,4 @@ async def trial(each: TrialPlan, connections: Connections, listener: RunListener
     )
     write_json(each.placement.folder / VERDICT_FILE, result.to_json())
     listener.end(each.placement.trial, result)
-    return TrialEnd(each, result, ended.residue, took)
+    return TrialEnd(each, result, ended.residue, took, ended.history.trial["versions"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -91,6 +92,9 @@ class _Trial:
                 stage.problem(reason.blame, str(reason))
             except HarnessError as error:
                 stage.problem(_blame(error), f"{error.message}\n  remedy: {error.remedy}")
+            except Exception as error:  # noqa: BLE001 - a defect of ours is nobody's verdict
+                stage.writer.append("note", text=traceback.format_exc())
+                stage.problem("harness", f"a defect: {type(error).__name__}: {error}")
         finally:
             # Also when interrupted: an asyncio task may await freely once its cancellation came.
             with stage.phase("remove"):

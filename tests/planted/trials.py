@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import Expect, Load, Scenario, objectives
+from harness.cluster.clusters import Cluster
 from harness.commands.running import until_done
 from harness.declare import Fault
 from harness.faults import SlowDependency
@@ -76,7 +77,11 @@ async def carry_out(
     planted = scenario(faults, variant=name, expect=expect, control=control)
     prepared = Prepared(planted, {name: manifests})
     each = await plan(prepared, name, supply, seed=1, folder=folder)
-    return await leased(each, connections, listener or Quiet())
+
+    async def found() -> Cluster:
+        return connections.cluster
+
+    return await leased(each, found, listener or Quiet())
 
 
 def history_of(end: TrialEnd) -> History:

@@ -44,6 +44,7 @@ def judged(**changes: Any) -> tuple[str, str]:
         "used": False,
         "containers": containers("running", "running"),
         "made_by_us": False,
+        "residue": "",
         "api": WELL,
     }
     kept = changes.pop("record", record())
@@ -58,6 +59,8 @@ def test_well() -> None:
     ("changes", "state", "reason"),
     [
         ({"changing": True, "record": None}, "creating", "another process"),
+        ({"residue": "Node/a cordoned"}, "broken", "left something behind: Node/a cordoned"),
+        ({"residue": "PersistentVolume/x", "used": True}, "broken", "PersistentVolume/x"),
         ({"record": None}, "foreign", "did not make"),
         ({"record": None, "made_by_us": True}, "broken", "record is gone"),
         ({"record": record("creating")}, "broken", "ended before it was ready"),

@@ -226,6 +226,14 @@ def test_blame_follows_from_the_kind_of_error(error: HarnessError, blame: str) -
     assert [b for b, _ in stage.problems] == [blame]
 
 
+@pytest.mark.parametrize("step", ["introduce", "deploy", "inject the fault", "stop the load"])
+def test_a_defect_is_healed_and_removed_like_any_error_and_blames_the_harness(step: str) -> None:
+    stage, _ = carry_out({step: ZeroDivisionError("division by zero")})
+    assert stage.phases[-2:] == ["remove", "prove clean"]
+    assert ("heal" in stage.phases) == ("inject" in stage.phases)
+    assert stage.problems == [("harness", "a defect: ZeroDivisionError: division by zero")]
+
+
 def test_fault_is_healed_when_measuring_fails() -> None:
     class Fails(dict[str, BaseException]):
         def __contains__(self, key: object) -> bool:
