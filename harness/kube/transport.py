@@ -1,7 +1,7 @@
 """HTTP to one API server: TLS and credentials from a kubeconfig, bounded retries, typed errors.
 
-Here lives what every request has in common. What an answer means is in `answers.py`, what the
-paths mean (kinds, verbs, subresources) in `api.py`, which path a kind has in `discovery.py`.
+Here lives what every request has in common. What an answer means is in `responses`, what the paths
+mean (kinds, verbs, subresources) in `objects`, which path a kind has in `discovery`.
 """
 
 from __future__ import annotations
@@ -170,15 +170,23 @@ class Stream:
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         # Only the reading is translated: an error of the one who reads is not ours to rename.
-        content = self._response.content
+        # Lines are put together here, since aiohttp's own refuses long ones: an object in etcd may
+        # have 1.5 MB.
+        begun: list[bytes] = []
         while True:
             try:
-                line = await content.readline()
+                data = await self._response.content.readany()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise self._wire.unreachable(self._request, error) from error
-            if not line:
-                return
-            yield line
+            if not data:
+                break
+            *ended, rest = data.split(b"\n")
+            for end in ended:
+                yield b"".join((*begun, end, b"\n"))
+                begun.clear()
+            begun.append(rest)
+        if torn := b"".join(begun):
+            yield torn
 
 
 def _encode(body: Any) -> bytes:

@@ -1,7 +1,8 @@
-"""List and watch of our own: survives 410 Gone and a dead API server, and says when it was blind.
+"""List and watch of our own: survives every answer of an API server, and says when it was blind.
 
-One loop for each `WatchSpec`. What changed while nobody watched is found by listing again and
-comparing with what was known. Keeping the objects is `store.py`.
+One loop for each `WatchSpec`, which never gives up. Where the server refuses to go on from the last
+version, what changed while nobody watched is found by listing again and comparing with what was
+known. Keeping the objects is `store.py`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import Any, Literal
 
 import orjson
 
+from harness.errors import ClusterError, ManifestError
 from harness.kube.background import background
 from harness.kube.client import Kube, Obj
+from harness.kube.discovery import Resource
 from harness.kube.objects import selectors
 from harness.kube.responses import Answer, ApiError, UnreachableError, error_of
 from harness.kube.transport import Stream
@@ -79,8 +82,10 @@ class Change:
 class Blindness:
     """A span in which changes of `spec` could not be seen as they happened.
 
-    Reported twice: when it begins (`ended_ns` None) and when it ends. `lost` tells whether
-    changes in between may be missing (a list had to be compared) or only came late.
+    Reported when it begins (`ended_ns` None), when it turns out `lasting`, and when it ends.
+    `lasting`: the server says no to what is asked (a permission, a kind), so waiting alone mends
+    nothing. `lost` tells whether changes in between may be missing (a list had to be compared) or
+    only came late.
     """
 
     spec: WatchSpec
@@ -89,6 +94,7 @@ class Blindness:
     began_wall: float
     ended_ns: int | None = None
     ended_wall: float | None = None
+    lasting: bool = False
     lost: bool = False
 
 
@@ -100,7 +106,7 @@ class Watcher:
     """Watches several kinds for the length of a scope.
 
         async with Watcher(kube, specs, on_change, on_blind) as watcher:
-            await watcher.synced()
+            await watcher.synced(within=60)
 
     Callbacks run in the event loop, one at a time, in order of arrival; an error in one ends the
     scope with that error.
@@ -124,10 +130,22 @@ class Watcher:
     async def __aexit__(self, *failure: Any) -> bool | None:
         return await self._scope.__aexit__(*failure)
 
-    async def synced(self) -> None:
-        """Returns when the objects that exist have been reported for every spec."""
-        for loop in self._loops:
-            await loop.synced.wait()
+    async def synced(self, *, within: float) -> None:
+        """Returns when the objects that exist have been reported for every spec.
+
+        Raises ClusterError, with the reasons, after so many seconds, and at once what will not
+        pass.
+        """
+        try:
+            async with asyncio.timeout(within):
+                for loop in self._loops:
+                    await loop.synced.wait()
+        except TimeoutError as error:
+            why = "; ".join(f"{each.spec}: {each.reason}" for each in self.blind)
+            raise ClusterError(
+                f"the cluster could not be listed within {within:.0f} s: {why or 'no answer yet'}",
+                remedy="see the state of the API server with `harness status`",
+            ) from error
 
     @property
     def blind(self) -> list[Blindness]:
@@ -184,14 +202,16 @@ class _Loop:
                 if not self._version:
                     await self._relist()
                 await self._follow()
-            except ApiError as error:
-                if not self.synced.is_set() and error.status in (400, 401, 403, 404, 405):
-                    raise
-                if error.gone:
-                    self._version = ""
-                self.go_blind(error.message)
             except UnreachableError as error:
                 self.go_blind(error.message)
+            except ClusterError as error:
+                self.go_blind(error.message)
+                if not self._version and _lasting(error):
+                    if not self.synced.is_set():
+                        raise
+                    self._give_no_hope(error.message)
+                # Whatever it refuses, to go on from this version is nothing to rely on.
+                self._version = ""
             else:
                 # The server ended the watch in its own time; nothing was missed.
                 delay = _RECONNECT_SECONDS[0]
@@ -203,7 +223,7 @@ class _Loop:
             delay = min(delay * 2, _RECONNECT_SECONDS[1])
 
     def go_blind(self, reason: str, ns: int | None = None, wall: float | None = None) -> None:
-        if self.blindness is None and self.synced.is_set():
+        if self.blindness is None:
             self.blindness = Blindness(
                 spec=self.spec,
                 reason=reason,
@@ -215,12 +235,18 @@ class _Loop:
             # It may be half dead; a fresh one from the last version misses nothing.
             self._stream.close()
 
+    def _give_no_hope(self, reason: str) -> None:
+        if self.blindness is not None and not self.blindness.lasting:
+            self.blindness = replace(self.blindness, reason=reason, lasting=True)
+            self._on_blind(self.blindness)
+
     def wake(self) -> None:
         """The API server answers again: try now."""
         self._awake.set()
 
     async def _relist(self) -> None:
         spec = self.spec
+        await self._resource()
         items, version = await self._kube.list_at(
             spec.api_version,
             spec.kind,
@@ -237,7 +263,7 @@ class _Loop:
 
     async def _follow(self) -> None:
         spec = self.spec
-        resource = await self._kube.resource(spec.api_version, spec.kind)
+        resource = await self._resource()
         params = selectors(spec.label_selector, spec.field_selector) | {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -258,6 +284,16 @@ class _Loop:
                     self._take(event)
             finally:
                 self._stream = None
+
+    async def _resource(self) -> Resource:
+        try:
+            return await self._kube.resource(self.spec.api_version, self.spec.kind)
+        except ManifestError as error:
+            # What is watched was chosen by the harness: no manifest is to blame.
+            raise ClusterError(
+                f"{self.spec} cannot be watched: {error.message}",
+                remedy="use a cluster that the harness made (`harness up`)",
+            ) from error
 
     def _take(self, event: Obj) -> None:
         kind, obj = event["type"], event["object"]
@@ -289,6 +325,11 @@ class _Loop:
             over = replace(self.blindness, ended_ns=time.monotonic_ns(), ended_wall=time.time())
             self.blindness = None
             self._on_blind(over)
+
+
+def _lasting(error: ClusterError) -> bool:
+    """Whether the server says no to what is asked, and not only for now."""
+    return not isinstance(error, ApiError) or error.status in (400, 401, 403, 404, 405)
 
 
 def differences(known: Mapping[tuple[str, str], Obj], listed: Sequence[Obj]) -> list[_Difference]:

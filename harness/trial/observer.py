@@ -119,7 +119,7 @@ class Observer:
             Watcher(self.kube, specs, self._changed, self._blind) as watcher,
             background(self._sample(frozenset(namespaces))),
         ):
-            await asyncio.wait_for(watcher.synced(), _SYNC_S)
+            await watcher.synced(within=_SYNC_S)
             yield self
             # Logs of the last crash are evidence: they are waited for, within reason.
             with contextlib.suppress(TimeoutError):
@@ -198,6 +198,10 @@ class Observer:
         self._crash_logs.feed(change)
 
     def _blind(self, blindness: Blindness) -> None:
+        if blindness.lasting and blindness.ended_ns is None:
+            message = f"{blindness.spec} can no longer be watched: {blindness.reason}"
+            self._writer.append("problem", blame="harness", message=message)
+            return
         edge = "begin" if blindness.ended_ns is None else "end"
         self._writer.append(
             "blind",

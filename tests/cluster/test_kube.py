@@ -151,7 +151,7 @@ async def test_the_logs_of_every_crashed_run_are_kept(cluster: Cluster) -> None:
     async with own_namespace(cluster) as (kube, ns):
         spec = WatchSpec(api_version="v1", kind="Pod", namespace=ns)
         async with crash_logs(kube, got.append) as logs, Watcher(kube, [spec], logs.feed) as w:
-            await w.synced()
+            await w.synced(within=60)
             words = "cat /proc/sys/kernel/random/uuid; exit 7"
             await kube.create(pod("crash", "sh", "-c", words), ns)
             await eventually(lambda: len(got) >= 2, within=90, what="the logs of two runs")

@@ -55,7 +55,7 @@ async def watched(cluster: Cluster) -> AsyncIterator[tuple[Kube, str, Watcher, H
         ]
         try:
             async with Watcher(kube, specs, heard, heard.blind.append) as watcher:
-                await watcher.synced()
+                await watcher.synced(within=60)
                 yield kube, ns, watcher, heard
         finally:
             await namespaces.delete(kube, ns)

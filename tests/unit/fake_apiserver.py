@@ -107,6 +107,10 @@ class FakeApiServer:
     def on(self, path: str, handler: Handler) -> None:
         self._overrides[path] = handler
 
+    def serve(self, path: str) -> None:
+        """No override of this path any more."""
+        del self._overrides[path]
+
     def answer(self, path: str, body: Any, *, code: int = 200) -> None:
         async def handler(_: web.Request) -> web.Response:
             return web.json_response(body, status=code)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from fake_apiserver import config_map, fake_apiserver, status
 
-from harness.errors import WaitTimeout
+from harness.errors import ClusterError, WaitTimeout
 from harness.kube import watch
 from harness.kube.client import ApiError, Kube
 from harness.kube.eventually import eventually
@@ -48,7 +48,7 @@ async def test_the_list_comes_first_then_each_change_in_order() -> None:
         server.listing = [config_map("a", 1)]
         heard = Heard()
         async with watching(kube, heard) as watcher:
-            await watcher.synced()
+            await watcher.synced(within=10)
             assert heard.told == [("ADDED", "a")]
             assert heard.changes[0].relisted
             assert heard.changes[0].object["kind"] == "ConfigMap"
@@ -67,7 +67,7 @@ async def test_a_watch_that_ends_in_time_goes_on_from_the_last_bookmark() -> Non
     async with fake_apiserver() as (server, kube):
         heard = Heard()
         async with watching(kube, heard) as watcher:
-            await watcher.synced()
+            await watcher.synced(within=10)
             await until(lambda: server.watches, "the watch to open")
             bookmark = {"kind": "ConfigMap", "metadata": {"resourceVersion": "77"}}
             server.send("BOOKMARK", bookmark)
@@ -89,7 +89,7 @@ async def test_gone_lists_again_and_tells_only_what_differs(how: str) -> None:
         ]
         heard = Heard()
         async with watching(kube, heard) as watcher:
-            await watcher.synced()
+            await watcher.synced(within=10)
             await until(lambda: server.watches, "the watch to open")
             del heard.changes[:]
             server.listing = [
@@ -105,7 +105,8 @@ async def test_gone_lists_again_and_tells_only_what_differs(how: str) -> None:
             else:
                 server.watch_refusal = (410, gone)
                 server.end_watch()
-            await until(lambda: len(server.watches) == 2, "the watch after the new list")
+            # Not `server.watches`: the server has opened a watch before its client knows.
+            await until(lambda: len(heard.blind) == 2, "the end of blindness")
         assert sorted(heard.told) == [
             ("ADDED", "added"),
             ("ADDED", "replaced"),
@@ -121,11 +122,70 @@ async def test_gone_lists_again_and_tells_only_what_differs(how: str) -> None:
         assert server.watch_requests[-1].query["resourceVersion"] == "9"
 
 
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 405, 429, 500, 503, 504])
+async def test_whatever_refuses_the_watch_a_new_list_tells_the_truth(code: int) -> None:
+    async with fake_apiserver() as (server, kube):
+        server.listing = [config_map("deleted", 1)]
+        heard = Heard()
+        async with watching(kube, heard) as watcher:
+            await watcher.synced(within=10)
+            await until(lambda: server.watches, "the watch to open")
+            server.listing, server.version = [config_map("added", 9)], 9
+            server.watch_refusal = (code, status(code, "No", "not now"))
+            server.end_watch()
+            await until(lambda: len(heard.blind) == 2, "the end of blindness")
+        assert heard.told[1:] == [("DELETED", "deleted"), ("ADDED", "added")]
+        began, ended = heard.blind
+        assert "not now" in began.reason
+        assert ended.lost
+        assert not ended.lasting
+
+
+async def test_what_will_not_pass_is_told_at_once_and_tried_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch, "_RECONNECT_SECONDS", (0.01, 0.02))
+    async with fake_apiserver() as (server, kube):
+        path = "/api/v1/namespaces/ns/configmaps"
+        server.listing = [config_map("deleted", 1)]
+        heard = Heard()
+        async with watching(kube, heard) as watcher:
+            await watcher.synced(within=10)
+            await until(lambda: server.watches, "the watch to open")
+            server.answer(path, status(403, "Forbidden", 'User "x" cannot list'), code=403)
+            server.end_watch()
+            await until(lambda: len(heard.blind) == 2, "word that it will not pass")
+            began, lasting = heard.blind
+            assert not began.lasting
+            assert lasting.lasting
+            assert lasting.began_ns == began.began_ns
+            refused = len(server.requests)
+            await until(lambda: len(server.requests) > refused + 3, "more tries")
+            server.listing, server.version = [], 9
+            server.serve(path)
+            await until(lambda: len(heard.blind) == 3, "the end of blindness")
+        assert heard.told == [("ADDED", "deleted"), ("DELETED", "deleted")]
+        assert heard.blind[2].lost
+
+
+async def test_a_line_may_be_as_long_as_an_object_of_etcd() -> None:
+    async with fake_apiserver() as (server, kube):
+        heard = Heard()
+        async with watching(kube, heard) as watcher:
+            await watcher.synced(within=10)
+            await until(lambda: server.watches, "the watch to open")
+            server.send("ADDED", config_map("big", 2) | {"data": {"x": "y" * 1_500_000}})
+            server.send("ADDED", config_map("small", 3))
+            await until(lambda: len(heard.changes) == 2, "both changes")
+        assert [change.name for change in heard.changes] == ["big", "small"]
+        assert heard.blind == []
+
+
 async def test_a_dead_server_is_reported_and_nothing_is_missed() -> None:
     async with fake_apiserver() as (server, kube):
         heard = Heard()
         async with watching(kube, heard) as watcher:
-            await watcher.synced()
+            await watcher.synced(within=10)
             await until(lambda: server.watches, "the watch to open")
             server.send("ADDED", config_map("a", 5))
             await until(lambda: heard.changes, "a change")
@@ -153,7 +213,7 @@ async def test_a_silent_server_is_found_although_the_connection_stands(
     async with fake_apiserver() as (server, kube):
         heard = Heard()
         async with watching(kube, heard) as watcher:
-            await watcher.synced()
+            await watcher.synced(within=10)
             await until(lambda: server.watches, "the watch to open")
             server.silent.set()
             await until(lambda: heard.blind, "blindness to be reported")
@@ -168,7 +228,7 @@ async def test_a_torn_line_is_read_again_from_the_last_version() -> None:
     async with fake_apiserver() as (server, kube):
         heard = Heard()
         async with watching(kube, heard) as watcher:
-            await watcher.synced()
+            await watcher.synced(within=10)
             await until(lambda: server.watches, "the watch to open")
             server.send("ADDED", config_map("a", 3))
             server.send_raw(b'{"type":"MODIFIED","object":{"metadata":{"na')
@@ -195,7 +255,7 @@ async def test_an_error_of_the_body_leaves_as_itself_and_nothing_outlives_the_sc
         before = len(asyncio.all_tasks())
         with pytest.raises(KeyError):
             async with Watcher(kube, [SPEC, SPEC], Heard()) as watcher:
-                await watcher.synced()
+                await watcher.synced(within=10)
                 raise KeyError("body")
         names = [task for task in asyncio.all_tasks() if "harness" in repr(task.get_coro())]
         assert names == [], f"{before} before"
@@ -207,8 +267,25 @@ async def test_what_cannot_be_watched_at_all_is_an_error_not_an_endless_wait() -
         server.answer("/api/v1/namespaces/ns/configmaps", refusal, code=403)
         with pytest.raises(ApiError) as caught:
             async with Watcher(kube, [SPEC], Heard()) as watcher:
-                await watcher.synced()
+                await watcher.synced(within=10)
         assert caught.value.stage == "authorization"
+
+
+async def test_a_kind_that_is_not_served_is_no_error_of_a_manifest() -> None:
+    unknown = WatchSpec(api_version="v9", kind="Ghost")
+    async with fake_apiserver() as (_, kube):
+        with pytest.raises(ClusterError, match="does not serve the kind Ghost"):
+            async with Watcher(kube, [unknown], Heard()) as watcher:
+                await watcher.synced(within=10)
+
+
+async def test_who_waits_for_lists_that_do_not_come_is_told_why() -> None:
+    async with fake_apiserver(patience=0.01) as (server, kube):
+        full = status(503, "ServiceUnavailable", "etcd has no leader")
+        server.answer("/api/v1/namespaces/ns/configmaps", full, code=503)
+        with pytest.raises(ClusterError, match=r"ConfigMap in ns: .*etcd has no leader"):
+            async with Watcher(kube, [SPEC], Heard()) as watcher:
+                await watcher.synced(within=0.5)
 
 
 async def test_the_store_holds_the_latest_and_wakes_who_waits() -> None:
@@ -216,7 +293,7 @@ async def test_the_store_holds_the_latest_and_wakes_who_waits() -> None:
         server.listing = [config_map("a", 1)]
         store = Store()
         async with Watcher(kube, [SPEC], store.feed) as watcher:
-            await watcher.synced()
+            await watcher.synced(within=10)
             await until(lambda: server.watches, "the watch to open")
             server.send("ADDED", config_map("b", 2))
             found = await store.wait(lambda s: s.get("ConfigMap", "b", "ns"), within=5, what="b")
