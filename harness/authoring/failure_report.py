@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.history.history import History
 from harness.history.records import PHASES, SECOND, Window
 from harness.judgement.contention import most_crowded
-from harness.judgement.exposure import felt
+from harness.judgement.exposure import felt, measured_under_fault
 
 WARNINGS = 8
 """Warning events that are shown, the latest ones."""
@@ -57,7 +57,7 @@ def _faults(history: History) -> list[str]:
     out = []
     for index, fault in enumerate(history.faults):
         longest = felt(history, index)
-        measured = [m for m in history.measurements if m.fault == index]
+        measured = measured_under_fault(history, index)
         text = f"felt for {longest.seconds:.1f} s" if longest.ever else "not felt"
         last = f"; last measurement: {measured[-1].note}" if measured else ""
         out.append(f"{fault.describe}: {text}{last}")

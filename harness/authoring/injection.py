@@ -17,6 +17,7 @@ from harness.declare import Exposure, Objective
 from harness.errors import FaultError, Inconclusive, UsageError, WaitTimeout
 from harness.faults.base import Fault
 from harness.history.facts import Json
+from harness.history.records import Measurement, Window
 from harness.host.signals import Say, deferred
 from harness.judgement.exposure import exposure_needed, felt
 from harness.kube.eventually import FailureContext, eventually
@@ -42,6 +43,7 @@ class Injected:
         self.outermost = not app.injected
         self._context = context
         self._measuring: asyncio.Task[None] | None = None
+        self._left: int | None = None
 
     # -- for authors ------------------------------------------------------------------------
 
@@ -59,8 +61,8 @@ class Injected:
     @property
     def achieved(self) -> Json:
         """What the last measurement of the (first) fault achieved; empty before the first one."""
-        found = [m for m in self.app.stage.history.measurements if m.fault == self.indices[0]]
-        return found[-1].achieved if found else {}
+        found = [m.achieved for m in self._measurements() if m.fault == self.indices[0]]
+        return found[-1] if found else {}
 
     def describe(self) -> str:
         """What is asked of which target."""
@@ -131,6 +133,7 @@ class Injected:
 
     async def stop(self) -> None:
         """No measurement any more: healing is next."""
+        self._left = time.monotonic_ns()
         if self._measuring is not None and not self._measuring.done():
             self._measuring.cancel()
             await asyncio.wait({self._measuring})
@@ -156,10 +159,14 @@ class Injected:
             )
 
     def _last(self) -> str:
-        history = self.app.stage.history
-        since = history.injected_at or 0
-        notes = [m.note for m in history.measurements if m.fault in self.indices and m.t >= since]
+        notes = [m.note for m in self._measurements()]
         return f"last measurement: {notes[-1]}" if notes else "no measurement came to its end"
+
+    def _measurements(self) -> list[Measurement]:
+        """Those of these faults until their block was left: what follows speaks of the healing."""
+        history = self.app.stage.history
+        window = Window(history.injected_at or 0, self._left)
+        return [m for m in history.measurements if m.fault in self.indices and window.holds(m.t)]
 
 
 _REMEDY = (

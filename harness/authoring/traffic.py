@@ -41,16 +41,18 @@ class Traffic:
         self._generator = generator
 
     def requests(self, during: Stretch | None = None) -> Requests:
-        """The requests of a stretch, in columns. Raises UsageError if there was no such stretch,
-        and NotRecovered, an AssertionError, if the application never recovered."""
+        """The requests of a stretch, in columns; those on their way count when they have an
+        outcome. Raises UsageError if there was no such stretch, and NotRecovered, an
+        AssertionError, if the application never recovered."""
         history = self.app.history
         if during is None:
-            return self._generator.requests()
+            return self._generator.requests().with_outcome()
         window = self._window(during)
-        return history.requests.between(window.begin, window.end)
+        return history.requests.between(window.begin, window.end).with_outcome()
 
     def availability(self, during: Stretch | None = None) -> float:
-        """Successful / intended requests, 0 to 1; a request without an outcome has failed."""
+        """Successful requests / all that have an outcome, 0 to 1. One that was never answered has
+        failed when its timeout is over, or the load."""
         return self.requests(during).availability()
 
     def percentile(self, percent: float, during: Stretch | None = None) -> float:

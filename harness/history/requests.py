@@ -122,6 +122,13 @@ class Requests:
             until = min(end, self.until)
         return replace(self._rows(slice(first, max(first, last))), since=since, until=until)
 
+    def with_outcome(self) -> Requests:
+        """Without those that are still on their way while the recording goes on.
+
+        They may turn out well; one that never does gets its outcome when its timeout is over.
+        """
+        return self if self.recorded_until is None else replace(self, due=None)
+
     def of_endpoint(self, name: str) -> Requests:
         """The recorded requests of one endpoint; arrivals without a record are not among them."""
         index = self.endpoints.index(name)

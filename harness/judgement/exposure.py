@@ -59,7 +59,7 @@ def felt(history: History, fault: int) -> Felt:
     A fault that the subject cured by itself counts on: that is what it was to be exposed to.
     """
     best = Felt(fault, 0.0, None, None)
-    measured = _under_fault(history, fault)
+    measured = measured_under_fault(history, fault)
     first = next((m.began for m in measured if m.felt), 0)
     at_work = first - int(LONGEST_GAP_S * SECOND)
     since: int | None = None
@@ -78,7 +78,8 @@ def felt(history: History, fault: int) -> Felt:
     return best
 
 
-def _under_fault(history: History, fault: int) -> list[Measurement]:
+def measured_under_fault(history: History, fault: int) -> list[Measurement]:
+    """The measurements of a fault from its injection to the heal."""
     injected, healing = history.injected_at, history.phase("heal")
     if injected is None:
         return []

@@ -128,9 +128,10 @@ def load(_workbench: AuthoringSession) -> Callable[..., AbstractAsyncContextMana
 
     `rate` in requests per second, `endpoints` as {"GET /cart": 4, "POST /orders": 1} and `timeout`
     default to the `[load]` of the app's `harness.toml`; a `locustfile` replaces the arrivals.
-    Latency counts from the intended start of a request, and a request without an outcome has
-    failed. Leaving the block after a fault first waits (bounded) until the application has
-    recovered and 5 s of that are on record; a generator that fell behind raises Inconclusive.
+    Latency counts from the intended start of a request. One that is still on its way counts when it
+    has its outcome, at the latest after its timeout. Leaving the block after a fault first waits
+    (bounded) until the application has recovered and 5 s of that are on record; a generator that
+    fell behind raises Inconclusive.
     `during="control"`, `"fault"`, `"recovered"` or `"all"` asks for a stretch.
     """
     return _workbench.load

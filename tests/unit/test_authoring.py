@@ -14,6 +14,7 @@ from typing import Any, cast
 import histories
 import orjson
 import pytest
+from judged import calm
 
 from harness.authoring.app import App, Target
 from harness.authoring.failure_report import tell
@@ -21,10 +22,13 @@ from harness.authoring.injection import target_app
 from harness.authoring.placing import find_subject
 from harness.authoring.scope_holder import ScopeHolder
 from harness.authoring.session import folder_name
+from harness.authoring.traffic import Traffic
+from harness.declare import Load
 from harness.errors import UsageError
 from harness.faults import CutConnections, SlowDependency
 from harness.history.history import History
 from harness.history.records import SECOND
+from harness.history.requests import Requests
 from harness.history.writer import Writer
 from harness.judgement.exposure import felt
 
@@ -180,3 +184,31 @@ def test_a_phase_that_begins_again_begins_a_new_round(tmp_path: Path) -> None:
     assert history.healed_at == 150 * SECOND
     assert felt(history, 0).since == 131 * SECOND
     assert felt(history, 0).seconds == 5
+
+
+class Sends:
+    """A generator whose requests are those of a tale, as known at a second of it."""
+
+    def __init__(self, until: float | None) -> None:
+        slow = calm(answer=lambda t: (0.5, 200) if t < 25 else (10.0, 0))
+        self.history = slow.until(until)
+
+    def requests(self) -> Requests:
+        return self.history.requests
+
+
+def availability(until: float | None) -> float:
+    generator = Sends(until)
+    app = SimpleNamespace(history=generator.history)
+    return Traffic(cast(Any, app), cast(Any, generator), Load()).availability()
+
+
+def test_a_request_on_its_way_is_not_lost_yet() -> None:
+    assert Sends(24.0).history.requests.pending
+    assert availability(24.0) == 1.0
+
+
+def test_a_request_is_lost_when_its_timeout_is_over() -> None:
+    assert availability(34.0) == 1.0
+    assert 0.8 < availability(38.0) < 1.0
+    assert availability(None) < 0.5
