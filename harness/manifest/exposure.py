@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.manifest.objects import Object
+from harness.manifest.objects import Object, replicas
 from harness.manifest.probes import Probe, ProbeKind, pod_grace, probes
 
 
@@ -52,6 +52,31 @@ def startup_budget(obj: Object) -> Span | None:
     `None` where neither is declared: it may take for ever.
     """
     return _longest(obj, "startup", _budget) or _longest(obj, "liveness", _budget)
+
+
+def full_start(obj: Object) -> Span:
+    """How long a workload may take until all its pods are ready, as far as its manifest says.
+
+    Start-up budget and readiness of a pod, as often as its pods start one after the other; or its
+    own progress deadline, where that is longer.
+    """
+    spec = obj.get("spec") or {}
+    parts = [startup_budget(obj), _longest(obj, "readiness", _first_return)]
+    named = [part for part in parts if part is not None]
+    if spec.get("minReadySeconds"):
+        named.append(Span(float(spec["minReadySeconds"]), f"{spec['minReadySeconds']} s minReady"))
+    one = Span(
+        sum(part.seconds for part in named),
+        " + ".join(part.because for part in named) or "no time declared",
+    )
+    pods = replicas(obj) or 1
+    ordered = spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady"
+    if obj["kind"] == "StatefulSet" and ordered and pods > 1:
+        one = Span(pods * one.seconds, f"{pods} x ({one.because})")
+    deadline = float(spec.get("progressDeadlineSeconds") or 0)
+    if deadline > one.seconds:
+        return Span(deadline, f"{_number(deadline)} s progressDeadlineSeconds")
+    return one
 
 
 def timing_names(workloads: Sequence[Object]) -> dict[str, Span]:
@@ -117,6 +142,16 @@ def _failing(probe: Probe) -> Span:
     return Span(
         probe.failure_threshold * pace + probe.timeout,
         f"{failures} + {_number(probe.timeout)} s timeout",
+    )
+
+
+def _first_return(probe: Probe) -> Span:
+    back = _return(probe)
+    if not probe.initial_delay:
+        return back
+    return Span(
+        probe.initial_delay + back.seconds,
+        f"{_number(probe.initial_delay)} s delay + {back.because}",
     )
 
 

@@ -41,7 +41,14 @@ from harness.trial.entry import entry_answers, entry_service
 from harness.trial.equipment import needed_addons
 from harness.trial.observer import Observer
 from harness.trial.placement import CannotConclude, Connections, Listener, Placement
-from harness.trial.startup import calm_needed_s, in_waves, last_disturbance, unready
+from harness.trial.startup import (
+    calm_needed_s,
+    in_waves,
+    last_disturbance,
+    own_words,
+    start_bound,
+    unready,
+)
 from harness.undo import baseline, cluster_scoped, namespaces
 from harness.undo.ledger import Entry
 from harness.undo.record import Record
@@ -50,8 +57,6 @@ from harness.units import seconds
 DEPENDENCIES_S = 60.0
 """A database that is not up by then may wait for the workload itself, which is started anyway."""
 
-DEPLOY_S = 180.0
-"""A subject that is not up by then is broken before any fault."""
 
 ENTRY_S = 10.0
 """Nodes know a new NodePort within a second or two; if nothing answers then, the load will tell."""
@@ -156,7 +161,7 @@ class Stage:
         Our own pods come before anything of the subject's. What others depend on goes first, and is
         given a while to be ready. A liveness probe that failed while the subject came up may have
         one failure left, and kill what is ready already. Raises CannotConclude, blaming the
-        subject, if that takes longer than `DEPLOY_S`.
+        subject in its own words, if that takes longer than its manifests allow.
         """
         connections, trial = self.connections, self.placement.trial
         ours = own_pods.ours(self.objects, self.context)
@@ -196,10 +201,11 @@ class Stage:
             calm = now - last_disturbance(self.history, self.objects, now)
             return calm >= calm_needed_s(self.history, self.objects) * SECOND
 
+        bound = start_bound(self.objects)
         try:
             await eventually(
                 stays,
-                within=DEPLOY_S,
+                within=bound,
                 every=0.25,
                 what="every workload of the subject is ready, and stays so",
                 context=self.observer,
@@ -207,10 +213,11 @@ class Stage:
         except WaitTimeout as error:
             self.writer.append("note", text=str(error))
             missing = "; ".join(unready(self.observer.store, self.objects))
-            what = f"not ready {DEPLOY_S:.0f} s after it was applied: {missing}"
+            what = f"not ready {bound:.0f} s after it was applied: {missing}"
             if not missing:
-                what = f"ready, but restarting: not one calm liveness round in {DEPLOY_S:.0f} s"
-            raise CannotConclude("subject", f"before any fault: {what}") from error
+                what = f"ready, but restarting: not one calm liveness round in {bound:.0f} s"
+            told = "; ".join([what, *own_words(self.history)])
+            raise CannotConclude("subject", f"before any fault: {told}") from error
 
     # -- load -------------------------------------------------------------------------------
 

@@ -12,13 +12,20 @@ from dataclasses import dataclass
 from harness.history.history import History
 from harness.history.records import SECOND, PodTrack
 from harness.kube.store import Store
-from harness.manifest.exposure import liveness_round
+from harness.manifest.exposure import full_start, liveness_round
 from harness.manifest.objects import Object, Ref, pods_of_role, ref_of
 from harness.manifest.probes import pod_grace
 from harness.manifest.subject_file import Role
 
+_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 _MOMENT_S = 3.0
 """Events of failed probes arrive well within this time."""
+
+
+SETTING_UP_S = 180.0
+"""For what no manifest counts: scheduling, volumes, init containers, on a machine that is busy."""
+_WORDS = 3
+"""Last words, or events, that are told of a subject that does not come up."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +63,37 @@ def in_waves(
     return Waves([obj for obj in objects if obj not in later], dependencies, later)
 
 
+def start_bound(objects: Sequence[Object]) -> float:
+    """Seconds within which a subject must be up, by its own manifests; else it is broken before
+    any fault."""
+    starts = [full_start(obj).seconds for obj in objects if obj["kind"] in _WORKLOADS]
+    return SETTING_UP_S + max(starts, default=0.0)
+
+
+def own_words(history: History) -> list[str]:
+    """What a subject that does not come up says of itself: the last line of each container that
+    ended; where none did, what its latest Warning events say."""
+    said: dict[tuple[str, str], str] = {}
+    for record in history.records:
+        if record["type"] != "log":
+            continue
+        lines = [line for line in record["text"].splitlines() if line.strip()]
+        end = f"{record['pod']}/{record['container']} exited with code {record['exit_code']}"
+        said[record["pod"], record["container"]] = f"{end}: {lines[-1].strip()}" if lines else end
+    if said:
+        return list(said.values())[-_WORDS:]
+    warned = [
+        f"{e.reason} {e.kind}/{e.name}: {e.message}" for e in history.events if e.type == "Warning"
+    ]
+    return list(dict.fromkeys(warned))[-_WORDS:]
+
+
 def unready(store: Store, objects: Sequence[Object]) -> list[str]:
     """One line for each workload that is not fully rolled out and ready."""
     lines = []
     for obj in objects:
         kind = obj["kind"]
-        if kind not in ("Deployment", "StatefulSet", "DaemonSet"):
+        if kind not in _WORKLOADS:
             continue
         name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
         live = store.get(kind, name, namespace)

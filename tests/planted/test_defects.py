@@ -155,7 +155,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TrialEn
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Fault, "felt_within", "6s")
-        patch.setattr("harness.trial.stage.DEPLOY_S", 90.0)
+        patch.setattr("harness.trial.startup.SETTING_UP_S", 60.0)
         patch.setattr(verdict, "settled", settled)
         yield asyncio.run(everything(tmp_path_factory.mktemp("planted")))
 

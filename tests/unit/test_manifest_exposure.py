@@ -10,6 +10,7 @@ import pytest
 from harness.errors import ManifestError
 from harness.judgement.exposure import SAFETY
 from harness.manifest.exposure import (
+    full_start,
     liveness_kills,
     readiness_removes,
     readiness_returns,
@@ -200,3 +201,33 @@ def test_facts_of_a_workload_without_probes() -> None:
 def test_facts_of_a_missing_object() -> None:
     with pytest.raises(ManifestError, match="no Deployment/app"):
         facts([workload(container())], {"workload": Role.model_validate("Deployment/app")})
+
+
+SLOW = container(
+    startup={"periodSeconds": 10, "failureThreshold": 60},
+    readiness={"initialDelaySeconds": 5, "periodSeconds": 10},
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "seconds"),
+    [
+        ({}, 601 + 16),
+        ({"minReadySeconds": 20}, 601 + 16 + 20),
+        ({"progressDeadlineSeconds": 60}, 601 + 16),
+        ({"progressDeadlineSeconds": 900}, 900),
+    ],
+)
+def test_a_full_start_takes_what_the_manifest_allows(spec: dict[str, Any], seconds: float) -> None:
+    assert full_start(workload(SLOW, **spec)).seconds == seconds
+
+
+def test_pods_of_a_stateful_set_start_one_after_the_other() -> None:
+    ordered = workload(SLOW) | {"kind": "StatefulSet"}
+    assert full_start(ordered).seconds == 3 * (601 + 16)
+    at_once = workload(SLOW, podManagementPolicy="Parallel") | {"kind": "StatefulSet"}
+    assert full_start(at_once).seconds == 601 + 16
+
+
+def test_without_probes_a_manifest_allows_a_start_no_time_of_its_own() -> None:
+    assert full_start(workload(container())).seconds == 0

@@ -8,7 +8,15 @@ from typing import Any
 from harness.history.history import History
 from harness.history.records import SECOND
 from harness.manifest.subject_file import Role
-from harness.trial.startup import Waves, calm_needed_s, in_waves, last_disturbance
+from harness.trial.startup import (
+    SETTING_UP_S,
+    Waves,
+    calm_needed_s,
+    in_waves,
+    last_disturbance,
+    own_words,
+    start_bound,
+)
 
 GRACE = {
     "kind": "Deployment",
@@ -162,3 +170,54 @@ def test_a_workload_that_is_asked_through_a_service_of_its_own_depends_on_others
 def test_without_a_dependency_all_start_together() -> None:
     made = waves(SHOP, {"entry": "Service/front:80", "workload": "Deployment/api"})
     assert (made.first, made.dependencies, made.later) == (SHOP, (), ())
+
+
+# -- one that does not come up ------------------------------------------------------------------
+
+
+def test_the_bound_is_never_below_the_manifest_s_own_budget() -> None:
+    probe = {"httpGet": {"path": "/", "port": 80}, "periodSeconds": 10, "failureThreshold": 90}
+    slow = {"kind": "Deployment", "spec": {"template": {"spec": {"containers": [{"name": "c"}]}}}}
+    assert start_bound([slow, {"kind": "Service"}]) == SETTING_UP_S
+    slow["spec"]["template"]["spec"]["containers"][0]["startupProbe"] = probe  # type: ignore[index]
+    assert start_bound([slow]) == SETTING_UP_S + 901
+
+
+def log(history: History, pod: str, text: str, code: int = 1) -> None:
+    history.add(
+        {
+            "t": 1,
+            "type": "log",
+            "pod": pod,
+            "container": "api",
+            "text": text,
+            "exit_code": code,
+            "reason": "Error",
+        }
+    )
+
+
+def test_a_crashing_subject_speaks_for_itself() -> None:
+    history = History()
+    log(history, "api-1", "starting\nfirst try\n")
+    log(history, "api-1", "starting\nKeyError: 'DATABASE_URL'\n\n", code=3)
+    log(history, "api-2", "", code=137)
+    assert own_words(history) == [
+        "api-1/api exited with code 3: KeyError: 'DATABASE_URL'",
+        "api-2/api exited with code 137",
+    ]
+
+
+def test_where_no_container_ever_ran_the_events_say_why() -> None:
+    history = History()
+    for number in range(3):
+        event = {
+            "metadata": {"name": f"e{number}", "uid": f"e{number}"},
+            "type": "Warning",
+            "reason": "FailedCreate",
+            "message": "exceeded quota: small",
+            "involvedObject": {"kind": "ReplicaSet", "name": "api-5f", "namespace": "n"},
+        }
+        record = {"t": number, "type": "object", "kind": "Event", "verb": "ADDED", "object": event}
+        history.add(record)
+    assert own_words(history) == ["FailedCreate ReplicaSet/api-5f: exceeded quota: small"]
