@@ -56,7 +56,10 @@ class Traffic:
         return self.requests(during).availability()
 
     def percentile(self, percent: float, during: Stretch | None = None) -> float:
-        """Seconds from intended start to end that `percent` of the requests stayed within."""
+        """Seconds from intended start to end that `percent` of the requests stayed within.
+
+        inf if fewer than that succeeded.
+        """
         return self.requests(during).percentile(percent)
 
     def outcomes(self, during: Stretch | None = None) -> dict[str, int]:

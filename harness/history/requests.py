@@ -212,7 +212,7 @@ class Requests:
         took: NDArray[np.float64] = (self.end[told] - self.intended[told]) / SECOND
         return took
 
-    def time_for(self, percent: float) -> float:
+    def percentile(self, percent: float) -> float:
         """Seconds within which `percent` (0 to 100] of all that was intended succeeded.
 
         inf if fewer than that succeeded at all: what failed has waited in vain. nan if nothing was
@@ -247,10 +247,6 @@ class Requests:
         took = np.sort(self.latencies())
         p50, p95, p99, highest = (nearest_rank(took, q) for q in (0.50, 0.95, 0.99, 1.0))
         return Percentiles(count=len(took), p50=p50, p95=p95, p99=p99, max=highest)
-
-    def percentile(self, percent: float) -> float:
-        """One percentile (0 to 100] of `latencies` in seconds, nan if there are none."""
-        return nearest_rank(np.sort(self.latencies()), percent / 100)
 
     def generator_health(self, begin: int, end: int | None) -> GeneratorHealth:
         """Whether the stretch [begin, end) got the load that was declared.

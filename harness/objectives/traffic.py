@@ -217,7 +217,7 @@ class Latency(Declared):
         return None
 
     def _compare(self, requests: Requests, at: int) -> Finding:
-        got = requests.time_for(self.percentile)
+        got = requests.percentile(self.percentile)
         if math.isinf(got):
             failed = requests.scheduled - int(requests.ok.sum())
             text = f"{failed} of {requests.scheduled} requests failed ({self.during})"

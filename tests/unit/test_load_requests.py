@@ -125,6 +125,14 @@ def test_percentiles_are_observed_values_counted_from_the_intended_start() -> No
     assert late.percentiles().p50 == 3.001
 
 
+def test_a_percentile_of_all_that_was_intended_has_failures_last() -> None:
+    half = [(i * MS, (i + 1) * MS, 200 if i % 2 else 503) for i in range(200)]
+    rows = requests(half)
+    assert rows.percentile(49) < 0.2
+    assert rows.percentile(51) == math.inf
+    assert math.isnan(Requests.empty().percentile(99))
+
+
 def test_a_refused_connection_is_no_latency_but_a_timeout_is() -> None:
     rows = requests([(0, 1, outcomes.REFUSED), (1, 10 * SECOND, outcomes.TIMEOUT)])
     assert rows.percentiles().count == 1
