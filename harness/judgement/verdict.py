@@ -16,7 +16,7 @@ from typing import Literal
 from harness.declare import Expect, Exposure, Finding, Objective, Sighting
 from harness.history.facts import Json
 from harness.history.history import History
-from harness.history.records import SECOND, Window
+from harness.history.records import Window
 from harness.judgement.contention import most_crowded
 from harness.judgement.exposure import Felt, exposure_needed, felt
 from harness.judgement.trust import Blame, Missing, not_asked, not_met, not_served, not_watched
@@ -289,9 +289,3 @@ def exit_code(results: Sequence[Result], *, by_outcome: bool, residue: bool = Fa
     if by_outcome:
         return int(any(r.outcome != "as expected" for r in results))
     return int(any(r.verdict == "failed" for r in results))
-
-
-def offset(history: History, t: int, window: Window | None = None) -> float:
-    """Seconds from injection (or from the begin of `window`) to `t`."""
-    origin = window.begin if window else history.injected_at
-    return (t - (origin if origin is not None else t)) / SECOND
