@@ -76,9 +76,10 @@ def record(t: int, type_: str, **data: Any) -> Json:
 
 
 def asked(requests: Requests, keep: Any) -> Requests:
-    """The load of a generator that declares nothing, as far as it is kept."""
+    """The load of users who announce nothing (a closed loop), as far as it is kept."""
     columns = (requests.intended, requests.start, requests.end, requests.endpoint, requests.status)
-    return Requests.of(*(c[keep] for c in columns), endpoints=requests.endpoints)
+    header = requests.header and replace(requests.header, open_loop=False)
+    return Requests.of(*(c[keep] for c in columns), endpoints=requests.endpoints, header=header)
 
 
 def answered(trial: Trial, since: int, status: int) -> Trial:

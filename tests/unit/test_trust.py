@@ -305,7 +305,9 @@ def test_a_pod_of_a_lost_node_has_not_restarted() -> None:
 
 
 def test_where_nothing_was_lost_nothing_came_back() -> None:
-    result = ruling(calm(), [objectives.self_healing("workload", within="10s")])
+    tale = calm()
+    tale.pod(25, "c", verb="ADDED")
+    result = ruling(tale, [objectives.self_healing("workload", within="10s")])
     assert told(result) == ("inconclusive", "harness")
     assert "no pod of workload was ever unready" in result.deciding
 
@@ -394,6 +396,15 @@ def test_somebody_elses_change_is_not_the_rollout(release: str) -> None:
     result = ruling(tale, [objectives.rollout("workload", within="15s")])
     assert result.verdict == "failed"
     assert "1 of 2 replicas of the new template" in result.deciding
+
+
+def test_another_number_of_pods_is_no_rollout() -> None:
+    tale = calm()
+    rolled(tale, 9, 1, "1.0", 2)
+    rolled(tale, 25, 2, "1.0", 2)
+    asked = objectives.rollout("workload", within="15s")
+    assert asked.judge(tale.until(30)).state == "open"
+    assert asked.judge(tale.until()).state == "broken"
 
 
 def test_a_workload_that_nobody_saw_was_not_rolled_out_in_vain() -> None:
