@@ -1,7 +1,7 @@
-"""The mutants: defects that would let a verdict lie or leave something behind.
+"""What a mutant is: a defect that would let a verdict lie or leave something behind.
 
 Each names the piece of text that it replaces, so that it fails loudly when the code has moved on,
-and the test files that must notice.
+and the test files that must notice. The modules beside this one have them, room by room.
 """
 
 from __future__ import annotations

@@ -15,12 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from mutants import MUTANTS, Mutant
+from judgement import JUDGEMENT
+from mutants import Mutant
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 ROOT = Path(__file__).parents[2]
+MUTANTS: tuple[Mutant, ...] = (*JUDGEMENT,)
 _WORKED, _TESTS_FAILED = 0, 1
 
 
