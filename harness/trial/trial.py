@@ -24,6 +24,7 @@ from harness.kube.eventually import eventually
 from harness.load.generator import Generator
 from harness.trial.placement import CannotConclude, Connections, Listener, Placement
 from harness.trial.stage import Stage
+from harness.trial.steps import Steps
 from harness.units import seconds
 
 SUSTAIN_MARGIN_S = 60.0
@@ -67,7 +68,7 @@ async def run_trial(plan: TrialPlan, connections: Connections, listener: Listene
 class _Trial:
     """The phases."""
 
-    def __init__(self, plan: TrialPlan, stage: Stage) -> None:
+    def __init__(self, plan: TrialPlan, stage: Steps) -> None:
         self.plan = plan
         self.stage = stage
         self.history = stage.history

@@ -27,6 +27,8 @@ from harness.history.records import PHASES
 from harness.judgement import verdict
 from harness.trial import trial
 from harness.trial.placement import CannotConclude
+from harness.trial.stage import Stage as RealStage
+from harness.trial.steps import Steps
 
 DONE = Finding("met", "done", holds=True)
 ALL = list(PHASES)
@@ -52,21 +54,20 @@ class Stage:
     fails: dict[str, BaseException]
 
     def __init__(self, placement: Any, connections: Any, listener: Any) -> None:
-        self.placement = SimpleNamespace(load=Load())
-        self.connections = connections
+        self.placement: Any = SimpleNamespace(load=Load())
         self.steps: list[str] = []
         self.phases: list[str] = []
         self.problems: list[tuple[str, str]] = []
         self.felt_by = True
-        self.history = calm().until(40)
+        self.history: History = calm().until(40)
         self.history.records.clear()
         self.history.problems.clear()
-        self.faults = [Remembers()]
+        self.faults: list[Any] = [Remembers()]
         self.objects: list[Any] = []
         self.namespaces = ["n"]
-        self.context = SimpleNamespace(role=lambda name: name, stage=self)
-        self.observer = self
-        self.writer = SimpleNamespace(append=lambda *a, **k: None, close=lambda: None)
+        self.context: Any = SimpleNamespace(role=lambda name: name, stage=self)
+        self.observer: Any = self
+        self.writer: Any = SimpleNamespace(append=lambda *a, **k: None, close=lambda: None)
         LAST.append(self)
 
     async def act(self, step: str) -> None:
@@ -93,8 +94,9 @@ class Stage:
         if "introduce" in self.fails:
             raise self.fails["introduce"]
 
-    def about_to_inject(self) -> None:
+    def about_to_inject(self) -> frozenset[str]:
         """Nothing to note."""
+        return frozenset()
 
     async def prepare(self) -> None:
         """A step."""
@@ -144,12 +146,15 @@ class Stage:
 
 
 LAST: list[Stage] = []
+# Held by mypy: a step that the real stage does otherwise cannot be faked here.
+FAKE: type[Steps] = Stage
+REAL: type[Steps] = RealStage
 
 
 @pytest.fixture(autouse=True)
 def world(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real order upon the stage above, without waiting for real seconds."""
-    monkeypatch.setattr(trial, "Stage", Stage)
+    monkeypatch.setattr(trial, "Stage", FAKE)
     monkeypatch.setattr(trial, "MEASURE_EVERY_S", 0.01)
     monkeypatch.setattr(Stage, "fails", {}, raising=False)
     monkeypatch.setattr(verdict, "settled", lambda *_: True)
