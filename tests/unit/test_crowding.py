@@ -115,8 +115,8 @@ def test_a_kubelet_that_is_too_starved_to_count_shows_that_others_have_the_machi
 def test_a_kubelet_that_falls_silent_has_not_gone_on_as_before() -> None:
     history = told(0.0, nodes=0.95, then=(0.95, 0.0))
     for record in history.machine:
-        if record["t"] > at(45):
-            record["nodes"] = history.machine[9]["nodes"]
+        if record["t"] > at(40):
+            record["nodes"] = history.machine[8]["nodes"]
     early, late = (most_crowded(history, Window(at(20), at(t))) for t in (28, 75))
     assert early is not None
     assert late is not None
