@@ -32,11 +32,13 @@ from harness.kube.client import ApiError
 from harness.kube.eventually import eventually
 from harness.load.generator import Generator
 from harness.manifest.facts import facts
+from harness.manifest.images import images
 from harness.manifest.interpose import led_to
 from harness.manifest.objects import Ref, find
 from harness.manifest.subject_file import Role
 from harness.manifest.variants import apply_order
 from harness.nodes.audit import AuditLog
+from harness.nodes.images import pull
 from harness.trial.entry import entry_answers, entry_service
 from harness.trial.equipment import needed_addons
 from harness.trial.observer import Observer
@@ -122,7 +124,8 @@ class Stage:
         )
 
     async def prepare(self) -> None:
-        """Let faults stand in the path, store the manifests, take the baseline."""
+        """Let faults stand in the path, store the manifests, have the images on the nodes, take
+        the baseline."""
         for fault in self.faults:
             self.objects = fault.prepare(self.objects, self.context)
         for role in self.placement.in_path:
@@ -131,6 +134,9 @@ class Stage:
         folder.mkdir(exist_ok=True)
         data = orjson.dumps(self.objects, option=orjson.OPT_INDENT_2)
         (folder / "objects.json").write_bytes(data)
+        wanted = [*images(self.objects), *self.placement.images.values()]
+        nodes = [node.name for node in self.connections.cluster.nodes]
+        await pull(self.connections.nodes, nodes, wanted)
         if self.placement.exclusive:
             await self._calm()
         self._before = await baseline.snapshot(self.connections.kube)
