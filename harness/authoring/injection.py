@@ -257,7 +257,7 @@ async def _control(injected: Injected, length: float) -> None:
     if not served.reached() or share < SERVED:
         raise Inconclusive(
             f"subject: before any fault at most {share:.1%} of {served.scheduled} requests "
-            f"succeeded ({served.outcomes()})",
+            f"succeeded: {served.failures() or 'none was answered'}",
             remedy="an application that does not serve without the fault proves nothing with it: "
             "mend it, or ask for less load",
         )

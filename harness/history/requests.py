@@ -225,18 +225,20 @@ class Requests:
         took[: np.count_nonzero(fine)] = (self.end[fine] - self.intended[fine]) / SECOND
         return nearest_rank(np.sort(took), percent / 100)
 
-    def failures(self) -> list[tuple[str, str, int]]:
-        """(endpoint, outcome, requests) of those that failed, most frequent first."""
+    def failures(self, most: int = 3) -> str:
+        """What the failed ones experienced, most frequent first; empty if none failed.
+
+        "GET /cart answered 503 for 40 of 60 requests; POST /orders: timeout for 3 of 20 requests".
+        """
         failed = ~self.ok
         pairs = zip(self.endpoint[failed].tolist(), self.status[failed].tolist(), strict=True)
-        return [
-            (
-                self.endpoints[index] if index < len(self.endpoints) else "?",
-                OUTCOMES.get(status, str(status)),
-                count,
-            )
-            for (index, status), count in Counter(pairs).most_common()
-        ]
+        told = []
+        for (index, status), count in Counter(pairs).most_common(most):
+            where = self.endpoints[index] if index < len(self.endpoints) else "?"
+            what = f" answered {status}" if status not in OUTCOMES else f": {OUTCOMES[status]}"
+            of = np.count_nonzero(self.endpoint == index)
+            told.append(f"{where}{what} for {count} of {of} requests")
+        return "; ".join(told)
 
     def percentiles(self) -> Percentiles:
         """Exact percentiles (nearest rank) of `latencies`.

@@ -34,7 +34,7 @@ def not_served(requests: Requests) -> Missing | None:
         return Missing("harness", reason)
     served = int(requests.ok.sum())
     if served < ENOUGH:
-        failed = "; ".join(f"{where}: {what} x {n}" for where, what, n in requests.failures())
+        failed = requests.failures()
         return Missing(
             "subject",
             f"before any fault: {served} requests of {requests.scheduled} succeeded, at least "

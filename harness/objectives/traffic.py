@@ -23,8 +23,6 @@ from harness.objectives.bounds import bound_seconds, check_bound
 from harness.objectives.observed import PODS, nobody
 from harness.units import seconds
 
-_TOLD = 3
-"""Kinds of failure that a reason names, the most frequent ones."""
 RECOVERED_S = 5.0
 """Length of the window `recovered`, which begins when the role is ready and requests succeed."""
 
@@ -94,9 +92,9 @@ def _too_few(requests: Requests, when: str) -> Finding | None:
 
 
 def _what_failed(requests: Requests) -> str:
-    """The most frequent failures, with endpoint and outcome, for the end of a sentence."""
-    told = [f"{where}: {what} x {count}" for where, what, count in requests.failures()[:_TOLD]]
-    return f" ({'; '.join(told)})" if told else ""
+    """The most frequent failures, for the end of a sentence."""
+    failed = requests.failures()
+    return f" ({failed})" if failed else ""
 
 
 def _percent(share: float) -> str:

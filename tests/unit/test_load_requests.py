@@ -282,3 +282,15 @@ def test_a_file_that_is_no_recording_is_refused_by_name(tmp_path: Path, line: by
     path.write_bytes(line)
     with pytest.raises(HistoryError, match=r"requests\.jsonl"):
         Requests.read(path)
+
+
+def test_failures_are_told_by_endpoint_and_outcome() -> None:
+    status = [503] * 4 + [200] * 2 + [outcomes.TIMEOUT, 200]
+    at = [T0 + i * SECOND for i in range(len(status))]
+    which = [0] * 6 + [1] * 2
+    given = Requests.of(at, at, at, which, status, endpoints=("GET /cart", "POST /orders"))
+    assert given.failures() == (
+        "GET /cart answered 503 for 4 of 6 requests; POST /orders: timeout for 1 of 2 requests"
+    )
+    assert given.failures(most=1) == "GET /cart answered 503 for 4 of 6 requests"
+    assert given.of_endpoint("POST /orders").between(T0 + 7 * SECOND, None).failures() == ""

@@ -153,7 +153,8 @@ def test_availability_of_a_subject_that_never_recovered_is_broken_not_open() -> 
     found = given.judge(tale.until())
     assert (found.state, found.reason) == (
         "broken",
-        "workload did not recover while it was watched: ready 2 of 2 (GET /: 503 x 190)",
+        "workload did not recover while it was watched: ready 2 of 2 "
+        "(GET / answered 503 for 190 of 190 requests)",
     )
 
 
@@ -187,7 +188,8 @@ def test_latency_of_nothing_answered_is_broken() -> None:
     found = objectives.latency(at_most="1s", during="fault").judge(tale.until())
     assert (found.state, found.reason) == (
         "broken",
-        "195 of 195 requests failed (fault), so there is no p99 (GET /: connection refused x 195)",
+        "195 of 195 requests failed (fault), so there is no p99 "
+        "(GET /: connection refused for 195 of 195 requests)",
     )
 
 

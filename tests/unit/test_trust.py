@@ -127,13 +127,15 @@ def test_a_load_that_never_succeeded_is_the_subjects_fault_and_says_where_and_wh
 ) -> None:
     result = ruling(calm(answer=lambda t: (0.01, status)), RESTARTS)
     assert told(result) == ("inconclusive", "subject")
-    assert f"GET /: {status} x 100" in result.deciding
+    assert f"GET / answered {status} for 100 of 100 requests" in result.deciding
 
 
 def test_a_lost_control_run_names_endpoint_and_status() -> None:
     result = ruling(calm(answer=lambda t: (0.01, 503 if t < 12 else 200)))
     assert told(result) == ("inconclusive", "subject")
-    assert "80.00% in the control run (GET /: 503 x 20)" in result.deciding
+    assert (
+        "80.00% in the control run (GET / answered 503 for 20 of 100 requests)" in result.deciding
+    )
 
 
 def test_too_few_requests_say_nothing() -> None:
