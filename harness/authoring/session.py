@@ -22,7 +22,7 @@ from harness.authoring.injection import CONTROL, Injected, injecting, target_app
 from harness.authoring.placing import Request, place
 from harness.authoring.scope_holder import ScopeHolder
 from harness.authoring.traffic import Traffic, loaded
-from harness.cluster import lifecycle, residue
+from harness.cluster import clusters, lifecycle, residue
 from harness.cluster.clusters import Cluster
 from harness.errors import ResidueError, UsageError
 from harness.faults.base import Fault
@@ -81,7 +81,7 @@ class AuthoringSession:
     async def _cluster(self) -> Cluster:
         """The session's cluster; made anew if a test before this one left something on it."""
         cluster = self.settings.cluster
-        if residue.left_on(cluster.folder):
+        if residue.left_on(cluster.folder) or not clusters.is_current(cluster):
             return await lifecycle.bring_up(cluster.name, cluster.shape)
         return cluster
 

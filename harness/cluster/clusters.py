@@ -148,6 +148,12 @@ class ClusterRecord(BaseModel):
         )
 
 
+def is_current(cluster: Cluster) -> bool:
+    """True if the cluster of that name is still this one, and was not deleted or made anew."""
+    record = load_record(cluster.name)
+    return record is not None and record.uid == cluster.uid
+
+
 def folder(name: str) -> Path:
     """Where the cluster's state is."""
     return paths.clusters() / name

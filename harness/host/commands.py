@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import HostError
+from harness.host.joined import joined
 
 
 class CommandError(HostError):
@@ -71,6 +72,6 @@ async def aoutput(
     check: bool = True,
 ) -> str:
     """`output` for coroutines: the command runs in a thread, the loop goes on."""
-    return await asyncio.to_thread(
-        output, argv, env=env, cwd=cwd, stdin=stdin, timeout=timeout, check=check
+    return await joined(
+        asyncio.to_thread(output, argv, env=env, cwd=cwd, stdin=stdin, timeout=timeout, check=check)
     )

@@ -19,6 +19,7 @@ import orjson
 import tenacity
 
 from harness.errors import ClusterError, UsageError
+from harness.host.joined import joined
 from harness.kube.responses import Answer, ApiError, UnreachableError, error_of
 
 # Of one request: the API server's own limit for non-watch requests is 60 s.
@@ -72,7 +73,8 @@ class Wire:
 
         async def once() -> Answer:
             nonlocal refusals
-            answer = await self._once(method, path, params, data, headers, timeout)
+            asked = self._once(method, path, params, data, headers, timeout)
+            answer = await (asked if method in ("GET", "HEAD") else joined(asked))
             if raise_for_status and answer.status >= 400:
                 error = error_of(f"{method} {path}", answer)
                 if error.stage == "authorization":

@@ -12,6 +12,7 @@ from harness.cluster.clusters import Cluster
 from harness.errors import ClusterError
 from harness.host import processes
 from harness.host.engine import Engine
+from harness.host.joined import joined
 from harness.host.processes import Completed
 
 _MARGIN_SECONDS = 10.0
@@ -44,11 +45,13 @@ class ContainerNodes:
         self, node: str, argv: Sequence[str], *, stdin: bytes | None = None, timeout: float = 60
     ) -> Completed:
         interactive = [] if stdin is None else ["--interactive"]
-        return await processes.run(
-            ["docker", "exec", *interactive, node, *bounded(argv, timeout)],
-            env=self._engine.env,
-            stdin=stdin,
-            timeout=timeout + _MARGIN_SECONDS,
+        return await joined(
+            processes.run(
+                ["docker", "exec", *interactive, node, *bounded(argv, timeout)],
+                env=self._engine.env,
+                stdin=stdin,
+                timeout=timeout + _MARGIN_SECONDS,
+            )
         )
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from harness.cluster import lifecycle, residue
+from harness.cluster import clusters, lifecycle, residue
 from harness.cluster.clusters import Cluster
 from harness.cluster.leases import cluster_lease
 from harness.cluster.shapes import smallest
-from harness.errors import HarnessError
+from harness.errors import ResidueError
+from harness.host.progress import reporter
 from harness.kube.client import Kube
 from harness.nodes.nodes import node_commands
 from harness.runs.options import Options
 from harness.trial.placement import Connections
-from harness.undo.healing import HealReport, heal_dead
+from harness.undo.healing import heal_dead
 from harness.undo.ledger import Ledger
 from harness.undo.reach import open_world
 
@@ -36,13 +37,18 @@ async def leased_cluster(
 ) -> AsyncIterator[Connections]:
     """A cluster under a lease of its own, shared or alone, and connections to it.
 
-    A trial may leave something on it while the lease is waited for. Then it is let go again, so
-    that `find`, which needs it alone, makes it anew.
+    While the lease is waited for, others may die on the cluster, make it anew, or leave something
+    that they could not remove. What the dead left is undone before anything else. Where that cannot
+    be, or something else is left, the lease is let go again, so that `find`, which needs the
+    cluster alone, makes it anew.
     """
     while True:
         cluster = await find()
-        async with cluster_lease(cluster.folder, exclusive=exclusive, purpose=purpose):
-            if residue.left_on(cluster.folder):
+        async with cluster_lease(cluster.folder, exclusive=exclusive, purpose=purpose) as lease:
+            report = await heal_dead(open_world, under=lease)
+            if report.failed:
+                residue.note(cluster.folder, report.lines())
+            if residue.left_on(cluster.folder) or not clusters.is_current(cluster):
                 continue
             async with connect(cluster) as connections:
                 yield connections
@@ -69,17 +75,21 @@ async def connect(cluster: Cluster) -> AsyncIterator[Connections]:
             yield Connections(cluster=cluster, kube=kube, nodes=nodes, ledger=ledger, world=world)
 
 
-async def heal_first() -> HealReport:
-    """What every start does: undo what dead processes left. Raises HarnessError if it cannot."""
+async def heal_first() -> None:
+    """What every start does: undo what dead processes left, before a cluster is looked at.
+
+    A node that a killed process left paused would look like a broken cluster. What cannot be undone
+    is told, and tried again under the lease of whoever uses the cluster. Raises ResidueError for a
+    ledger that says something which nobody understands.
+    """
     report = await heal_dead(open_world)
-    if not report.clean:
-        raise HarnessError(
-            "what an earlier process left could not be undone:\n    "
-            + "\n    ".join(report.lines()),
-            remedy="run `harness heal` when the cluster answers again, or rebuild it: "
-            "`harness up --rebuild`",
+    for line in report.lines():
+        reporter().say(line)
+    if report.unreadable:
+        raise ResidueError(
+            "what an earlier process left is not known:\n    " + "\n    ".join(report.unreadable),
+            remedy="see what the line says, undo it by hand, and move the file away",
         )
-    return report
 
 
 def default_cluster(shape: str) -> str:

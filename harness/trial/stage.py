@@ -19,7 +19,7 @@ import orjson
 from harness.addons import addons
 from harness.cluster.leases import lease_entry_port
 from harness.declare import Load
-from harness.errors import ClusterError, HarnessError, ResidueError, WaitTimeout
+from harness.errors import ClusterError, ResidueError, WaitTimeout
 from harness.faults import own_pods
 from harness.faults.base import Fault, FaultContext, Met
 from harness.faults.proxied import stand_in_path
@@ -362,8 +362,8 @@ class Stage:
             self.listener.status(self.placement.trial, f"undoing {record.kind}")
             try:
                 await Entry(self.connections.ledger, record).undo(self.connections.world)
-            except HarnessError as error:
-                failed.append(f"{record}: {error.message}")
+            except Exception as error:  # noqa: BLE001 - an undo is anybody's code
+                failed.append(f"{record}: {type(error).__name__}: {error}")
             else:
                 self.writer.append("fault", step="undone", text=str(record))
         if failed:

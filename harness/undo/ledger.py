@@ -3,7 +3,7 @@
 Record first, then change, then mark. One file for each process below `paths.ledgers()`, locked for
 the life of the process, so that whoever comes later undoes what the dead left and leaves the
 living alone. How each kind of change is undone is registered where the change is made, with
-`@undo("kind")`; what the undoing reaches for (API servers, nodes) is `world.py`.
+`@undo("kind")`; what the undoing reaches for (API servers, nodes) is in `reach`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from harness import paths
 from harness.cluster.clusters import Cluster
 from harness.errors import HostError
 from harness.host.locks import FileLock
+from harness.undo.record import ClusterRef, Record, read
+from harness.undo.registry import home_of, undo_of
 
 if TYPE_CHECKING:
     from harness.undo.reach import World
-from harness.undo.record import ClusterRef, Record
-from harness.undo.registry import undo_by_kind, undo_of
 
 SUFFIX = ".jsonl"
 
@@ -88,12 +88,10 @@ class Ledger:
 
         Raises `HostError` if it cannot be written (full disk); then nothing may be changed.
         """
-        if kind not in undo_by_kind:
-            raise AssertionError(f"nothing says how to undo {kind!r}; register it with @undo")
         record = Record(
             id=uuid.uuid4().hex,
             kind=kind,
-            module=undo_by_kind[kind].__module__,
+            module=home_of(kind),
             cluster=ClusterRef.of(cluster) if cluster is not None else None,
             trial=trial,
             data=dict(data),
@@ -161,28 +159,6 @@ def append(descriptor: int, line: Mapping[str, Any]) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def unfinished(text: bytes) -> list[Record]:
-    """The records of a ledger file that are not marked done, newest first.
-
-    A line that cannot be read was torn by a death or a full disk while it was written, before
-    anything was changed, and is passed over.
-    """
-    records: dict[str, Record] = {}
-    for line in filter(None, text.splitlines()):
-        try:
-            parsed = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            continue
-        if "record" in parsed:
-            fields = parsed["record"]
-            cluster = fields.pop("cluster")
-            record = Record(**fields, cluster=ClusterRef.read(cluster) if cluster else None)
-            records[record.id] = record
-        else:
-            records.pop(parsed["done"], None)
-    return list(reversed(records.values()))
-
-
 def pending(directory: Path | None = None) -> list[Record]:
     """What dead processes left to undo, newest first. Changes nothing."""
     found: list[Record] = []
@@ -190,10 +166,10 @@ def pending(directory: Path | None = None) -> list[Record]:
         lock = FileLock.try_lock(path)
         if lock is not None:
             try:
-                found += unfinished(path.read_bytes())
+                found += read(path.read_bytes()).records
             finally:
                 lock.release()
-    return sorted(found, key=lambda record: record.wall, reverse=True)
+    return found
 
 
 def files(directory: Path | None = None) -> list[Path]:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from harness.cluster import clusters
+from harness.cluster import clusters, condition
 from harness.cluster.clusters import Cluster
 from harness.errors import ClusterError, UsageError
 from harness.host.engine import Engine, find_engine
@@ -35,17 +35,22 @@ class World:
         if nodes is not None:
             self._nodes[cluster.uid] = nodes
 
-    def why_gone(self, ref: ClusterRef) -> str:
+    async def why_gone(self, ref: ClusterRef) -> str:
         """Why nothing on that cluster needs undoing any more; empty if it is there to be healed.
 
-        Judged by what is recorded on this host, without asking the cluster: it may be unable to
-        answer because of the very fault that is to be undone.
+        Judged by what is recorded on this host and by the container engine, without asking the
+        cluster: it may be unable to answer because of the very fault that is to be undone. Nodes
+        that an engine no longer runs are never used again, only made anew.
         """
         record = clusters.load_record(ref.name)
         if record is None:
             return f"cluster {ref.name!r} no longer exists"
         if record.uid != ref.uid:
             return f"cluster {ref.name!r} was rebuilt since (kube-system had UID {ref.uid})"
+        engine = self.engine()
+        seen = await condition.observe(ref.name, engine) if engine is not None else None
+        if seen is not None and seen.state == "stopped":
+            return f"cluster {ref.name!r} has to be made anew: {seen.reason}"
         return ""
 
     async def kube(self, record: Record) -> Kube:

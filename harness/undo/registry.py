@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING
+
+from harness.errors import FaultError
+from harness.undo.record import Record
 
 if TYPE_CHECKING:
     from harness.undo.reach import World
-from harness.undo.record import Record
 
 Undo = Callable[[Record, "World"], Awaitable[None]]
 
-undo_by_kind: dict[str, Undo] = {}
+SHIPPED = (
+    "harness.undo.namespaces",
+    "harness.undo.cluster_scoped",
+    "harness.addons.addons",
+    "harness.faults",
+)
+"""Where the harness's own undos are. A record names the module of its time, which may have been
+renamed since."""
+
+_undo_by_kind: dict[str, Undo] = {}
 
 
 def undo(kind: str) -> Callable[[Undo], Undo]:
@@ -22,23 +38,53 @@ def undo(kind: str) -> Callable[[Undo], Undo]:
     """
 
     def register(function: Undo) -> Undo:
-        other = undo_by_kind.get(kind)
+        other = _undo_by_kind.get(kind)
         if other is not None and other.__module__ != function.__module__:
             raise AssertionError(f"undo of {kind!r} is registered by {other.__module__} already")
-        undo_by_kind[kind] = function
+        _undo_by_kind[kind] = function
         return function
 
     return register
 
 
+def home_of(kind: str) -> str:
+    """The module that another process will import to undo this kind.
+
+    Raises FaultError where that process could not: a harness that dies would leave the change for
+    good, so it must not be made.
+    """
+    function = _undo_by_kind.get(kind)
+    if function is None:
+        raise AssertionError(f"nothing says how to undo {kind!r}; register it with @undo")
+    package = function.__module__.partition(".")[0]
+    elsewhere = _path_elsewhere(os.environ.get("PYTHONPATH", ""))
+    if PathFinder.find_spec(package, list(elsewhere)) is None or "<" in function.__qualname__:
+        raise FaultError(
+            f"{function.__module__}.{function.__qualname__}, which undoes {kind!r}, cannot be "
+            "imported by another process, so nobody could heal after a death; nothing was changed",
+            remedy="define it at the top of a module that is installed or on PYTHONPATH",
+        )
+    return function.__module__
+
+
 def undo_of(record: Record) -> Undo:
     """The registered function, importing its module if need be; LookupError if there is none."""
-    if record.kind not in undo_by_kind:
+    why = f"{record.module} no longer says how"
+    for module in (record.module, *SHIPPED):
+        if record.kind in _undo_by_kind:
+            break
         try:
-            importlib.import_module(record.module)
+            importlib.import_module(module)
         except ImportError as error:
-            raise LookupError(f"{record.module}, which undoes {record.kind}: {error}") from error
-    try:
-        return undo_by_kind[record.kind]
-    except KeyError:
-        raise LookupError(f"{record.module} no longer says how to undo {record.kind}") from None
+            why = str(error)
+    if record.kind not in _undo_by_kind:
+        raise LookupError(f"nothing undoes {record.kind} ({record.module}): {why}")
+    return _undo_by_kind[record.kind]
+
+
+@lru_cache
+def _path_elsewhere(_pythonpath: str) -> tuple[str, ...]:
+    """Where a new process looks for modules, without the folder that it is started in."""
+    words = [sys.executable, "-P", "-c", "import sys; print(*sys.path, sep='\\n')"]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    return tuple(done.stdout.splitlines())

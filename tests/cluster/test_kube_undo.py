@@ -70,7 +70,7 @@ async def test_a_process_killed_in_mid_change_is_healed_and_proven_clean(
     cluster: Cluster, trial: str, tmp_path: Path
 ) -> None:
     async with (
-        cluster_lease(cluster.folder, exclusive=True, purpose="testing the ledger"),
+        cluster_lease(cluster.folder, exclusive=True, purpose="testing the ledger") as lease,
         connected(cluster) as kube,
     ):
         before = await snapshot(kube)
@@ -88,12 +88,12 @@ async def test_a_process_killed_in_mid_change_is_healed_and_proven_clean(
             left = [str(residue) for residue in compare(before, await snapshot(kube), scope)]
             assert f"left over: Namespace/shop-{trial}" in left
             assert f"left over: Deployment/web in bank-{trial}" in left
-            assert (await heal_dead(open_world, tmp_path)).nothing_found
+            assert (await heal_dead(open_world, tmp_path, under=lease)).nothing_found
         finally:
             child.send_signal(signal.SIGKILL)
             await child.wait()
         assert len(pending(tmp_path)) == 2
-        report = await heal_dead(open_world, tmp_path)
+        report = await heal_dead(open_world, tmp_path, under=lease)
         assert [record.data["name"] for record in report.healed] == [
             f"bank-{trial}",
             f"shop-{trial}",

@@ -12,17 +12,21 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import orjson
 import pytest
 
+from harness.cluster import clusters, condition
 from harness.cluster.clusters import Cluster, Versions
-from harness.errors import HostError
+from harness.cluster.condition import Condition
+from harness.cluster.leases import Lease, cluster_lease
+from harness.errors import FaultError, HostError
 from harness.undo import healing
-from harness.undo.healing import HealReport, heal_dead
-from harness.undo.ledger import Ledger, files, pending, unfinished
+from harness.undo.healing import HealReport, give_up, heal_dead
+from harness.undo.ledger import Ledger, files, pending
 from harness.undo.reach import OtherClusterError, World, open_world
-from harness.undo.record import Record
+from harness.undo.record import Record, read
 from harness.undo.registry import undo
 
 UNDONE: list[str] = []
@@ -40,6 +44,8 @@ async def undo_thing(record: Record, _: World) -> None:
 @pytest.fixture(autouse=True)
 def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path))
+    # This file's own undo must be one that another process could import.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     UNDONE.clear()
     BROKEN.clear()
 
@@ -76,7 +82,7 @@ class TestRecording:
     def test_a_record_is_on_disk_before_record_returns(self) -> None:
         with Ledger.open() as ledger:
             ledger.record("test-thing", {"name": "a"}, cluster=cluster(), trial="t1")
-            (record,) = unfinished(ledger.path.read_bytes())
+            (record,) = list(read(ledger.path.read_bytes()).records)
             assert record.data == {"name": "a"}
             assert record.trial == "t1"
             assert record.cluster is not None
@@ -87,13 +93,36 @@ class TestRecording:
         with Ledger.open() as ledger:
             entry = ledger.record("test-thing", {"name": "a"}, cluster=None, trial="t1")
             entry.done()
-            assert unfinished(ledger.path.read_bytes()) == []
+            assert list(read(ledger.path.read_bytes()).records) == []
         assert files() == []
 
     def test_a_ledger_with_something_left_stays(self) -> None:
         with Ledger.open() as ledger:
             ledger.record("test-thing", {"name": "a"}, cluster=None, trial="t1")
         assert [record.data["name"] for record in pending()] == ["a"]
+
+    def test_nothing_is_recorded_that_another_process_could_not_undo(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PYTHONPATH", "")  # this test's own undo is found no more
+        with Ledger.open() as ledger:
+            with pytest.raises(FaultError, match="nothing was changed"):
+                ledger.record("test-thing", {"name": "a"}, cluster=None, trial="t1")
+            assert ledger.open_records == []
+            assert ledger.path.read_bytes() == b""
+
+    def test_an_undo_that_has_moved_is_found_by_its_kind(self) -> None:
+        made = "from harness.undo.registry import undo_of; from harness.undo.record import Record"
+        old = "Record(id='', kind='namespace', module='harness.cluster.namespaces', cluster=None,"
+        code = f"{made}; print(undo_of({old} trial='', data={{}}, wall=0.0)).__module__)"
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout.strip() == "harness.undo.namespaces"
 
     def test_nothing_is_recorded_that_nobody_can_undo(self) -> None:
         with Ledger.open() as ledger, pytest.raises(AssertionError, match="unheard-of"):
@@ -107,17 +136,20 @@ class TestRecording:
                     ledger.record("test-thing", {"name": "b" * 100}, cluster=None, trial="t1")
                 first.done()  # cannot be written either, and must not raise
             ledger.record("test-thing", {"name": "c"}, cluster=None, trial="t1")
-            left = [record.data["name"] for record in unfinished(ledger.path.read_bytes())]
+            left = [record.data["name"] for record in list(read(ledger.path.read_bytes()).records)]
         # Undoing `a` twice does nothing; losing `c` would be a fault that stays.
         assert left in (["c"], ["c", "a"])
 
     def test_a_torn_line_hides_nothing_else(self) -> None:
         path = leave("a", "b")
         text = path.read_bytes()
-        assert [r.data["name"] for r in unfinished(text + b'\n{"record": {"id": "x')] == ["b", "a"]
+        assert [r.data["name"] for r in read(text + b'\n{"record": {"id": "x').records] == [
+            "b",
+            "a",
+        ]
         first, second = text.split()
         torn_in_between = first + b'\n{"rec\n' + second
-        assert [r.data["name"] for r in unfinished(torn_in_between)] == ["b", "a"]
+        assert [r.data["name"] for r in list(read(torn_in_between).records)] == ["b", "a"]
 
 
 class TestChange:
@@ -243,6 +275,96 @@ class TestHealing:
         report = heal()
         assert "no_such_module" in report.failed[0][1]
         assert path.exists()
+
+    @pytest.mark.parametrize(
+        "line",
+        [b"17", b'"text"', b"[]", b"null", b'{"other": 1}', b'{"record": {"id": "x"}}'],
+    )
+    def test_a_line_that_nobody_understands_is_named_and_the_rest_is_healed(
+        self, line: bytes
+    ) -> None:
+        path = leave("a", "b")
+        path.write_bytes(path.read_bytes() + b"\n" + line)
+        report = heal()
+        assert UNDONE == ["b", "a"]
+        assert not report.clean
+        assert f"{path}: line 4 is no record" in report.lines()[-1]
+        # Something may stand behind it, so it is told until somebody has looked.
+        assert path.exists()
+
+    def test_fields_of_another_version_are_passed_over(self) -> None:
+        path = leave("a", of=cluster())
+        line = orjson.loads(path.read_bytes())
+        line["record"]["added_later"] = line["record"]["cluster"]["owned"] = True
+        path.write_bytes(orjson.dumps(line))
+        (record,) = pending()
+        assert record.cluster is not None
+        assert (record.data, record.cluster.uid) == ({"name": "a"}, "uid-1")
+
+    def test_the_order_is_the_ledgers_not_the_clocks(self) -> None:
+        path = leave("a", "b")
+        lines = [orjson.loads(line) for line in path.read_bytes().split()]
+        lines[0]["record"]["wall"] += 3600.0  # the clock was set back in between
+        path.write_bytes(b"\n".join(map(orjson.dumps, lines)))
+        heal()
+        assert UNDONE == ["b", "a"]
+
+    def test_nodes_that_the_engine_no_longer_runs_need_no_undoing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def observe(name: str, engine: object) -> Condition:
+            return Condition(name=name, state="stopped", reason="the engine was restarted")
+
+        record = SimpleNamespace(uid="uid-1")
+        monkeypatch.setattr(clusters, "load_record", lambda _: record)
+        monkeypatch.setattr(condition, "observe", observe)
+        monkeypatch.setattr(World, "engine", lambda _: object())
+        leave("a", of=cluster())
+        report = heal()
+        assert (UNDONE, report.clean, files()) == ([], True, [])
+        assert "the engine was restarted" in report.closed[0][1]
+
+    def test_without_an_engine_nothing_is_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(clusters, "load_record", lambda _: SimpleNamespace(uid="uid-1"))
+        monkeypatch.setattr(World, "engine", lambda _: None)
+        leave("a", of=cluster())
+        heal()
+        assert UNDONE == ["a"]
+
+    def test_what_lies_on_other_clusters_is_left_to_those_who_hold_them(
+        self, tmp_path: Path
+    ) -> None:
+        leave("elsewhere", of=cluster())
+        leave("here")
+        lease = Lease(folder=tmp_path / "other", exclusive=True, purpose="a trial")
+        report = asyncio.run(heal_dead(open_world, under=lease))
+        assert (UNDONE, report.clean) == (["here"], True)
+        assert [record.data["name"] for record in pending()] == ["elsewhere"]
+
+    def test_a_healer_waits_for_whoever_has_the_cluster_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(clusters, "load_record", lambda _: SimpleNamespace(uid="uid-1"))
+        monkeypatch.setattr(World, "engine", lambda _: None)
+        leave("a", of=cluster())
+
+        async def scenario() -> None:
+            async with cluster_lease(clusters.folder("unit"), exclusive=True):
+                healing_ = asyncio.create_task(heal_dead(open_world))
+                await asyncio.sleep(0.3)
+                assert UNDONE == []
+            assert (await healing_).clean
+
+        asyncio.run(scenario())
+        assert UNDONE == ["a"]
+
+    def test_what_is_given_up_is_never_undone(self) -> None:
+        leave("a", of=cluster())
+        leave("b")
+        (record,) = asyncio.run(give_up("unit"))
+        assert record.data == {"name": "a"}
+        assert heal().clean
+        assert UNDONE == ["b"]
 
     def test_two_healers_take_turns(self) -> None:
         leave("a")

@@ -13,12 +13,17 @@ import orjson
 import pytest
 from judged import Slow, calm, declared
 
-from harness.cluster import residue
+from harness.cluster import clusters, residue
+from harness.cluster.leases import cluster_lease
 from harness.declare import Expect
 from harness.judgement.verdict import judge
 from harness.runs import catalog, connections, run, schedule
 from harness.runs.connections import leased_cluster
 from harness.runs.options import Options, Quiet, TrialEnd
+from harness.undo.ledger import Ledger
+from harness.undo.reach import World
+from harness.undo.record import Record
+from harness.undo.registry import undo
 
 Trial = Callable[[str], Awaitable[Any]]
 
@@ -172,6 +177,8 @@ def test_a_run_that_ends_by_itself_is_complete(trials: dict[str, Trial], tmp_pat
 def test_what_was_left_while_one_waited_for_the_lease_is_away_before_the_next_trial(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(clusters, "is_current", lambda _: True)
     cluster = SimpleNamespace(folder=tmp_path)
     asked: list[str] = []
 
@@ -208,6 +215,69 @@ def test_what_was_left_while_one_waited_for_the_lease_is_away_before_the_next_tr
     monkeypatch.setattr(connections, "connect", connect)
     asyncio.run(both())
     assert asked == ["", "", "Node/a is cordoned; PersistentVolume/x"]
+
+
+def test_what_a_death_left_while_one_waited_for_the_lease_is_undone_before_the_next_trial(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(clusters, "is_current", lambda _: True)
+    cluster = SimpleNamespace(folder=tmp_path)
+    undone: list[str] = []
+
+    @undo("left-by-a-death")
+    async def undo_it(record: Record, _: World) -> None:
+        undone.append(record.data["what"])
+
+    monkeypatch.setattr("harness.undo.ledger.home_of", lambda _: __name__)
+
+    @asynccontextmanager
+    async def connect(given: Any) -> AsyncIterator[Any]:
+        assert undone == ["a paused node"], "it would be this trial's baseline"
+        yield SimpleNamespace(cluster=given)
+
+    async def find() -> Any:
+        return cluster
+
+    async def waits() -> None:
+        async with leased_cluster(find, exclusive=True, purpose="next"):
+            pass
+
+    async def dies_while_another_waits() -> None:
+        async with cluster_lease(tmp_path, exclusive=True, purpose="dying"):
+            waiting = asyncio.create_task(waits())
+            await asyncio.sleep(0.3)
+            ledger = Ledger.open()
+            ledger.record("left-by-a-death", {"what": "a paused node"}, cluster=None, trial="t")
+            ledger.close()
+        await waiting
+
+    monkeypatch.setattr(connections, "connect", connect)
+    asyncio.run(dies_while_another_waits())
+    assert undone == ["a paused node"]
+
+
+def test_one_who_waited_for_a_cluster_that_was_made_anew_looks_for_it_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    known = [SimpleNamespace(folder=tmp_path, uid=uid) for uid in ("old", "new")]
+    monkeypatch.setattr(clusters, "is_current", lambda given: given.uid == "new")
+    found = iter(known)
+
+    @asynccontextmanager
+    async def connect(given: Any) -> AsyncIterator[Any]:
+        yield SimpleNamespace(cluster=given)
+
+    async def find() -> Any:
+        return next(found)
+
+    async def uid() -> str:
+        async with leased_cluster(find, exclusive=False, purpose="a trial") as given:
+            return str(given.cluster.uid)
+
+    monkeypatch.setattr(connections, "connect", connect)
+    assert asyncio.run(uid()) == "new"
 
 
 def test_a_trial_that_leaves_something_notes_it_under_its_lease(
