@@ -89,6 +89,13 @@ class TestRecording:
             assert record.cluster.uid == "uid-1"
             assert record.module == __name__
 
+    def test_a_record_is_forced_to_the_disk(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        forced: list[bytes] = []
+        with Ledger.open() as ledger:
+            monkeypatch.setattr(os, "fsync", lambda _: forced.append(ledger.path.read_bytes()))
+            ledger.record("test-thing", {"name": "a"}, cluster=None, trial="t1")
+        assert [record.data for record in read(forced[0]).records] == [{"name": "a"}]
+
     def test_a_marked_record_is_finished_and_a_clean_ledger_goes(self) -> None:
         with Ledger.open() as ledger:
             entry = ledger.record("test-thing", {"name": "a"}, cluster=None, trial="t1")
