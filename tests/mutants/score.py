@@ -17,12 +17,13 @@ from pathlib import Path
 
 from judgement import JUDGEMENT
 from mutants import Mutant
+from undoing import UNDOING
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 ROOT = Path(__file__).parents[2]
-MUTANTS: tuple[Mutant, ...] = (*JUDGEMENT,)
+MUTANTS: tuple[Mutant, ...] = (*JUDGEMENT, *UNDOING)
 _WORKED, _TESTS_FAILED = 0, 1
 
 
