@@ -21,6 +21,7 @@ from typing import (
 )
 
 from harness.errors import UsageError
+from harness.host.user_packages import load_plugins
 from harness.units import seconds
 
 if TYPE_CHECKING:
@@ -112,12 +113,15 @@ def register(family: str, name: str) -> Callable[[type[T]], type[T]]:
 
 
 def registered(family: str) -> dict[str, type[Declared]]:
-    """All registered classes of a family by name."""
+    """All registered classes of a family by name, those of the user's packages included."""
+    load_plugins()
     return {name: cls for (fam, name), cls in sorted(_REGISTRY.items()) if fam == family}
 
 
 def load_declared(family: str, data: Json) -> Declared:
     """The declaration that `to_json` stored; UsageError if its name is not registered."""
+    if (family, data["name"]) not in _REGISTRY:
+        load_plugins()
     rest = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "name"}
     cls = _REGISTRY.get((family, data["name"]))
     unknown = [] if cls is None else sorted(rest.keys() - {f.name for f in dataclasses.fields(cls)})
@@ -125,7 +129,8 @@ def load_declared(family: str, data: Json) -> Declared:
         with_ = f" with {', '.join(unknown)}" if unknown else ""
         raise UsageError(
             f"this harness knows no {family} {data['name']!r}{with_}",
-            remedy="judge the run with the version that recorded it (see run.json)",
+            remedy="judge the run with the version that recorded it (see run.json), and with the "
+            "packages installed that its scenarios used",
         )
     return cls(**rest)
 

@@ -13,7 +13,7 @@ from harness.commands.running import out, until_done
 from harness.images.reading import as_given
 from harness.manifest.subject_file import SubjectFile, load_subject
 from harness.runs import catalog
-from harness.runs.fitting import NotApplicable, fit, required_roles
+from harness.runs.fitting import NotApplicable, doubts, fit, required_roles
 
 
 def list(
@@ -47,7 +47,10 @@ def _fitting(subject: SubjectFile) -> Table:
         if isinstance(fitted, NotApplicable):
             table.add_row(found.slug, f"no: {fitted.why}")
         else:
-            table.add_row(found.slug, f"yes: {', '.join(fitted.scenario.variants)}")
+            yes = f"yes: {', '.join(fitted.scenario.variants)}"
+            table.add_row(
+                found.slug, "; but ".join([yes, *doubts(found.scenario, subject, objects)])
+            )
     return table
 
 

@@ -54,7 +54,7 @@ class OccupiedPool(Fault):
     def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
         """A database's Service whose role says what to lock."""
         found = sessions.support(role, objects)
-        if found.state == "supported" and role.lock is None:
+        if found.state != "unsupported" and role.lock is None:
             return Support(
                 "unsupported",
                 f"nothing is known that the requests update in {role.ref}; name a statement that "

@@ -17,8 +17,9 @@ from harness.faults import agent_pod, own_pods, workloads
 from harness.faults.base import SUPPORTED, FaultContext, Met, Support
 from harness.history.facts import Json
 from harness.manifest.interpose import Interposed, Proxy, Route, Unsupported, interpose
-from harness.manifest.objects import Object, service_port
+from harness.manifest.objects import Object, find, service_port
 from harness.manifest.subject_file import Role
+from harness.manifest.wiring import callers_of
 from harness.undo.reach import World
 from harness.undo.record import Record
 from harness.undo.registry import undo
@@ -34,7 +35,10 @@ _PORT = 8475
 
 
 def support(role: Role, objects: Sequence[Object], *, speed: bool = False) -> Support:
-    """Whether a proxy can stand before the role, and its exchanges can be timed (`speed`)."""
+    """Whether a proxy can stand before the role, and its exchanges can be timed (`speed`).
+
+    Degraded where nobody is seen to use the role's Service: a trial would only show that.
+    """
     if role.ref.kind != "Service":
         return Support(
             "unsupported", f"{role.ref} is no Service; only a Service can be given a proxy"
@@ -50,6 +54,12 @@ def support(role: Role, objects: Sequence[Object], *, speed: bool = False) -> Su
             "unsupported",
             f"the protocol of {role.ref} is not known, so its speed cannot be measured; name it: "
             'protocol = "postgres" | "mysql" | "redis" | "http"',
+        )
+    if not callers_of(objects, find(objects, role.ref)):
+        return Support(
+            "degraded",
+            f"nothing in the manifests (environment, arguments, files) speaks of {role.ref}; "
+            "unless the application knows the name by itself, a trial will show that it is not used",
         )
     return SUPPORTED
 

@@ -18,6 +18,7 @@ from harness import paths
 from harness.declare import Scenario
 from harness.errors import HarnessError, UsageError
 from harness.faults.base import Fault
+from harness.host import user_packages
 from harness.manifest.objects import did_you_mean
 from harness.manifest.subject_file import SubjectFile, load_subject
 
@@ -71,8 +72,23 @@ def load_scenario(folder: Path) -> Found:
         raise UsageError(
             f"{path} defines no `scenario`", remedy="define scenario = Scenario(title=..., ...)"
         )
-    faults_of(scenario)
+    _found_by_others(scenario)
     return Found(dataclasses.replace(scenario, slug=folder.name), folder)
+
+
+def _found_by_others(scenario: Scenario) -> None:
+    """Raises UsageError for what the process that heals or judges later would not find again."""
+    shown = [each for expect in scenario.variants.values() for each in expect.shows]
+    packages = user_packages.packages()
+    for each in (*faults_of(scenario), *scenario.objectives, *shown):
+        module = type(each).__module__
+        if module.partition(".")[0] not in packages:
+            raise UsageError(
+                f"{type(each).__name__} is declared in {module}: another process, which heals or "
+                "judges what this one leaves, would not find it",
+                remedy="put it into a package of yours and name its module as an entry point: "
+                f'[project.entry-points."{user_packages.GROUP}"] mine = "my_package.faults"',
+            )
 
 
 def choose(found: Sequence[Found], names: Sequence[str]) -> list[Found]:

@@ -65,6 +65,15 @@ def unsupported(
     return None
 
 
+def doubts(scenario: Scenario, subject: SubjectFile, objects: Sequence[Object]) -> list[str]:
+    """What may keep the scenario's faults from showing anything of these objects, in words."""
+    supports = [
+        (fault, fault.target_support(subject.role(fault.target), objects))
+        for fault in faults_of(scenario)
+    ]
+    return [f"{f.describe()}: {s.why}" for f, s in supports if s.state == "degraded"]
+
+
 def required_roles(scenario: Scenario) -> list[str]:
     """The roles that a subject must bind for a scenario, in a stable order."""
     roles = ["entry", *(fault.target for fault in scenario.faults)]

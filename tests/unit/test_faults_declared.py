@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from harness.faults import (
     HeapAtStart,
     MemoryPressure,
     OccupiedPool,
+    SlowDependency,
     SlowStart,
 )
 from harness.faults.base import Fault
@@ -36,6 +38,7 @@ API: Object = {
                     {
                         "name": "api",
                         "image": "api",
+                        "env": [{"name": "DATABASE", "value": "postgres://db:5432/shop"}],
                         "ports": [{"name": "http", "containerPort": 8080}],
                         "readinessProbe": {"httpGet": {"port": "http", "path": "/ready"}},
                     },
@@ -111,6 +114,18 @@ def test_a_target_that_can_is_supported_and_survives_storing(fault: Fault, role:
     assert declare.load_declared("fault", fault.to_json()) == fault
     assert fault.describe()
     assert fault.onset
+
+
+def test_a_service_of_which_nothing_speaks_is_told_beforehand() -> None:
+    silent = copy.deepcopy(API)
+    silent["spec"]["template"]["spec"]["containers"][1]["env"] = [
+        {"name": "DB", "value": "pg-0.pg"}
+    ]
+    for fault in (SlowDependency("database", latency="3s"), ConnectionsUsedUp("database")):
+        support = fault.target_support(Role(ref=DATABASE), [silent, SERVICE])
+        assert support.state == "degraded"
+        assert "nothing in the manifests" in support.why
+        assert fault.target_support(Role(ref=DATABASE), OBJECTS).state == "supported"
 
 
 def test_a_greedy_release_is_one_more_image() -> None:

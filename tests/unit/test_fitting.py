@@ -82,6 +82,10 @@ def test_with_the_manifests_at_hand_the_faults_are_asked_too(tmp_path: Path) -> 
     database = {"selector": {"app": "db"}, "ports": [{"port": 5432}]}
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "db"}, "spec": database}
     assert isinstance(fit(SLOW, own, service), Found)
+    assert [
+        each.startswith("database 3s slower: nothing in the manifests")
+        for each in fitting.doubts(SLOW, own, [service])
+    ] == [True]
     headless = {**service, "spec": {**database, "clusterIP": "None"}}
     assert why_not(SLOW, own, headless).startswith("database 3s slower: Service/db is headless")
 
