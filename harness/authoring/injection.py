@@ -20,6 +20,7 @@ from harness.history.facts import Json
 from harness.history.records import Measurement, Window
 from harness.host.signals import Say, deferred
 from harness.judgement.exposure import exposure_needed, felt
+from harness.judgement.trust import not_met
 from harness.kube.eventually import FailureContext, eventually
 from harness.objectives import availability, restarts
 from harness.trial.trial import MEASURE_EVERY_S, SUSTAIN_MARGIN_S
@@ -158,6 +159,14 @@ class Injected:
                 remedy=_REMEDY,
             )
 
+    def must_have_been_met(self) -> None:
+        """Raises Inconclusive if nothing of the application came through what was broken."""
+        if missing := not_met(self.app.stage.history):
+            raise Inconclusive(
+                "; ".join(f"{each.blame}: {each.reason}" for each in missing),
+                remedy="bind the role to what the application uses, or load it so that it does",
+            )
+
     def _last(self) -> str:
         notes = [m.note for m in self._measurements()]
         return f"last measurement: {notes[-1]}" if notes else "no measurement came to its end"
@@ -214,6 +223,7 @@ async def injecting(
         with deferred(say):
             await _heal(injected, before)
     injected.must_have_been_felt()
+    injected.must_have_been_met()
 
 
 async def _heal(injected: Injected, before: frozenset[str]) -> None:

@@ -59,7 +59,7 @@ def support(role: Role, objects: Sequence[Object], *, speed: bool = False) -> Su
         return Support(
             "degraded",
             f"nothing in the manifests (environment, arguments, files) speaks of {role.ref}; "
-            "unless the application knows the name by itself, a trial will show that it is not used",
+            "unless the application knows the name by itself, a trial will find that it is unused",
         )
     return SUPPORTED
 

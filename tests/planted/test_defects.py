@@ -42,9 +42,7 @@ class DoesNothing(SlowDependency):
     async def inject(self, ctx: FaultContext) -> None:
         """As the real one, without the toxic."""
         role = ctx.role(self.target)
-        ctx.record(
-            proxied.UNDO, {"namespace": ctx.namespace_of(role.ref), "service": role.ref.name}
-        )
+        ctx.record(proxied.UNDO, {"namespace": ctx.own_namespace, "service": role.ref.name})
 
 
 class At(Quiet):
@@ -137,6 +135,8 @@ async def everything(folder: Path) -> dict[str, TrialEnd]:
                 run("liveness", component="liveness-asks-database"),
                 run("otherwise", killed_by_something_else(connections), expect=LIVENESS),
                 run("nobody", entry="nobody"),
+                run("unused", faults=[SlowDependency("unused", latency="2s")]),
+                run("tight-quota", component="tight-quota"),
                 run("readiness-wrong", component="readiness-wrong", waits=True),
                 run("crash-loop", component="crash-loop", waits=True),
             ):
@@ -216,6 +216,20 @@ def test_starved_generator(ends: dict[str, TrialEnd]) -> None:
     control = history_of(end).phase("control")
     assert control is not None
     assert not history_of(end).requests.generator_health(control.begin, control.end).fell_behind
+
+
+def test_a_dependency_that_the_workload_does_not_use(ends: dict[str, TrialEnd]) -> None:
+    end = ends["unused"]
+    assert blamed(end) == ("inconclusive", "subject"), end.result.deciding
+    assert "the workload never used this dependency" in end.result.deciding
+    # Everything else would have let it survive.
+    assert {finding.state for _, finding in end.result.objectives} == {"met"}
+    assert end.result.felt[0].ever
+
+
+def test_a_quota_of_the_subject_does_not_meet_our_pods(ends: dict[str, TrialEnd]) -> None:
+    end = ends["tight-quota"]
+    assert blamed(end) == ("survived", None), end.result.deciding
 
 
 def test_load_that_never_arrives(ends: dict[str, TrialEnd]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
@@ -17,7 +17,7 @@ from harness.authoring.app import App
 from harness.authoring.injection import injecting
 from harness.declare import Scope
 from harness.errors import FaultError, Inconclusive, UsageError
-from harness.faults.base import SUPPORTED, Achieved, Fault, FaultContext, Support
+from harness.faults.base import SUPPORTED, Achieved, Fault, FaultContext, Met, Support
 from harness.history.history import History
 from harness.history.writer import Writer
 from harness.manifest.objects import Object
@@ -32,6 +32,7 @@ class Switch(Fault):
     works: bool = True
     unsupported: str = ""
     prepared: bool = False
+    used: bool = True
 
     @property
     def onset(self) -> str:
@@ -53,7 +54,8 @@ class Switch(Fault):
     async def measure(self, ctx: FaultContext) -> Achieved:
         off = self.target in self.world
         note = "off" if off else "on again" if cast(Any, ctx).healed else "still on"
-        return Achieved(off, {}, {"off": off}, note)
+        met = (Met("pod-1", "it was off"),) if off and self.used else ()
+        return Achieved(off, {}, {"off": off}, note, met)
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ class Stage:
             achieved=got.achieved,
             note=got.note,
         )
+        for each in got.met:
+            self.writer.append("met", fault=index, **asdict(each))
         return got.felt
 
     async def heal(self, *, before: frozenset[str], faults: Sequence[int]) -> None:
@@ -182,6 +186,18 @@ def test_a_block_left_before_the_fault_was_felt_raises_after_healing(app: App) -
     with pytest.raises(FaultError, match=r"database off was not felt.*last measurement: still on"):
         asyncio.run(work())
     assert log(app)[-1] == "healed database"
+
+
+def test_a_fault_that_nobody_of_the_application_met_proves_nothing(app: App) -> None:
+    fault = Switch("database", used=False)
+
+    async def work() -> None:
+        async with block(app, fault) as injected:
+            await injected.until_felt()
+
+    with pytest.raises(Inconclusive, match="subject: database off: nobody of the subject was seen"):
+        asyncio.run(work())
+    assert not fault.world
 
 
 def test_until_felt_gives_up_with_what_was_measured(app: App) -> None:
