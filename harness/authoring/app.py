@@ -191,11 +191,11 @@ class App:
                 if stage.history.phase("control") is not None:
                     await stage.read_audit()
                 with stage.phase("remove"):
-                    await stage.remove()
+                    left = await stage.remove()
             finally:
                 await self._held.close()
             with stage.phase("prove clean"):
-                residue = await stage.residue()
+                residue = (*left, *await stage.residue())
         finally:
             stage.writer.close()
         if residue:

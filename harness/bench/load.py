@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
-import json
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from harness.declare import Load
 from harness.history.arrivals import SECOND, Schedule
 from harness.history.outcomes import GeneratorHealth
 from harness.history.requests import COLUMNS, Requests
+from harness.host.files import write_json
 from harness.load.generator import Generator
 from harness.load.plan import LoadPlan, plan
 
@@ -55,7 +55,7 @@ async def main() -> None:
             figures["highest rate"] = await _highest_rate(bench, out)
         figures["judge a million"] = _judge(Path(folder), 3 if options.quick else 5, out)
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        write_json(options.json, figures)
 
 
 @dataclasses.dataclass

@@ -19,6 +19,7 @@ from harness import paths
 from harness.cluster.shapes import CONTROL_PLANE, EntryPort
 from harness.errors import ClusterError, UsageError
 from harness.host.engine import Engine
+from harness.host.files import write_json
 
 DEFAULT_NAME = "harness"
 # The longest name in the cluster is `<name>-external-load-balancer`; a host name has 63 characters.
@@ -116,12 +117,7 @@ class ClusterRecord(BaseModel):
     def save(self) -> None:
         """Write it whole or not at all, and to the disk."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f"state.{os.getpid()}.tmp"
-        with temporary.open("w") as file:
-            file.write(self.model_dump_json(indent=2))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.folder / "state.json")
+        write_json(self.folder / "state.json", self.model_dump(mode="json"))
 
     def cluster(self, engine: Engine | None) -> Cluster:
         """The handle; raises `ClusterError` while the cluster is not ready."""

@@ -25,6 +25,7 @@ from harness import paths
 from harness.errors import HostError
 from harness.host import apt
 from harness.host.commands import CommandError, aoutput, output
+from harness.host.files import write_json
 from harness.host.progress import Step, step, tail
 
 # Debian 12's docker.io (20.10) cannot start privileged containers without CAP_SYS_RESOURCE;
@@ -250,8 +251,8 @@ def _link_tools(base: Path) -> None:
             wrapper.chmod(0o755)
     plugins = [path.parent for path in root.glob("usr/lib*/docker/cli-plugins/docker-buildx")]
     (base / "config").mkdir(exist_ok=True)
-    (base / "config/config.json").write_text(
-        json.dumps({"cliPluginsExtraDirs": [str(path) for path in plugins]})
+    write_json(
+        base / "config/config.json", {"cliPluginsExtraDirs": [str(path) for path in plugins]}
     )
 
 
@@ -361,5 +362,5 @@ def _start(engine: Engine, running: Step) -> None:
                 remedy=f"mend what the log names, or {INSTALL_REMEDY}",
             )
         time.sleep(0.1)
-    _ANNOUNCEMENT.write_text(json.dumps({"engine": str(base)}))
+    write_json(_ANNOUNCEMENT, {"engine": str(base)})
     running.note = f"docker {engine.info()['ServerVersion']}, log {_log()}"

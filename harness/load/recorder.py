@@ -17,6 +17,7 @@ import gevent
 import orjson
 
 from harness.history.requests import COLUMNS
+from harness.host.files import write_all
 
 Health = Callable[[], dict[str, int]]
 
@@ -104,8 +105,7 @@ class Recorder:
     def _write_all(self, data: bytes) -> OSError | None:
         # Given back instead of raised: the pool would print it, into a log that may be as full.
         try:
-            while data:
-                data = data[os.write(self._fd, data) :]
+            write_all(self._fd, data)
         except OSError as error:
             return error
         return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.host.files import write_whole
 from harness.report import html, json_report, junit
 from harness.report.folder import load_run
 
@@ -27,8 +28,5 @@ def write_reports(run_folder: Path, *, html_file: Path | None = None) -> list[Pa
         run_folder / JUNIT_FILE: junit.render(source.report),
     }
     for path, content in contents.items():
-        # Whole or not at all: a browser or a CI job never reads half a report.
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        write_whole(path, content)
     return list(contents)

@@ -22,8 +22,9 @@ import orjson
 import psutil
 
 from harness import paths
-from harness.errors import HistoryError, HostError
+from harness.errors import HistoryError
 from harness.history.facts import Json
+from harness.host.files import write_json
 from harness.judgement.verdict import Result, exit_code
 from harness.runs.fitting import NotApplicable
 
@@ -114,19 +115,6 @@ def new_folder() -> Path:
     """A new folder for a run, named by time and a random part."""
     stamp = datetime.now().astimezone().strftime("%Y-%m-%dT%H-%M-%S")
     return Path("harness-runs") / f"{stamp}-{secrets.token_hex(2)}"
-
-
-def write_json(path: Path, data: Json) -> None:
-    """Whole or not at all: a reader never meets half a file."""
-    temporary = path.with_suffix(".tmp")
-    try:
-        temporary.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2, default=str))
-        temporary.replace(path)
-    except OSError as error:
-        raise HostError(
-            f"{path} cannot be written: {error}",
-            remedy="free disk space, or choose another disk with --output",
-        ) from error
 
 
 def harness_version() -> Json:

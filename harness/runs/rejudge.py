@@ -17,6 +17,7 @@ from harness.declare import Expect, Objective, Observable, load_declared
 from harness.errors import HistoryError
 from harness.history.facts import Json
 from harness.history.history import History
+from harness.host.files import write_json
 from harness.judgement.verdict import Result, exit_code
 from harness.judgement.verdict import judge as apply_rule
 from harness.runs.folder import (
@@ -27,7 +28,6 @@ from harness.runs.folder import (
     finish,
     read_run,
     trial_folders,
-    write_json,
 )
 
 # Importing it registers every shipped objective.

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from harness.cluster import capacity, residue
 from harness.cluster.reservations import reserved
+from harness.host.files import write_json
 from harness.judgement.verdict import judge
 from harness.runs.connections import Find, leased_cluster
-from harness.runs.folder import TRIAL_FILE, VERDICT_FILE, write_json
+from harness.runs.folder import TRIAL_FILE, VERDICT_FILE
 from harness.runs.options import RunListener, TrialEnd
 from harness.trial.equipment import equip
 from harness.trial.placement import Connections
@@ -57,11 +59,7 @@ async def leased(each: TrialPlan, find: Find, listener: RunListener) -> TrialEnd
 
 async def _equipped(each: TrialPlan, connections: Connections, listener: RunListener) -> TrialEnd:
     await equip(connections, each.placement.faults)
-    end = await trial(each, connections, listener)
-    if end.residue:
-        # What could not be removed would be the next trial's baseline.
-        residue.note(connections.cluster.folder, end.residue)
-    return end
+    return await trial(each, connections, listener)
 
 
 async def trial(each: TrialPlan, connections: Connections, listener: RunListener) -> TrialEnd:
@@ -71,6 +69,11 @@ async def trial(each: TrialPlan, connections: Connections, listener: RunListener
     ended = await run_trial(each, connections, listener)
     result = judge(ended.history, each.scenario.objectives, each.expect)
     took = time.monotonic() - begin
+    # Told before anything is written: a full disk takes no verdict back.
+    listener.end(each.placement.trial, result)
+    if ended.residue:
+        # What could not be removed would be the next trial's baseline.
+        residue.note(connections.cluster.folder, ended.residue)
     write_json(
         each.placement.folder / TRIAL_FILE,
         {
@@ -82,5 +85,4 @@ async def trial(each: TrialPlan, connections: Connections, listener: RunListener
         },
     )
     write_json(each.placement.folder / VERDICT_FILE, result.to_json())
-    listener.end(each.placement.trial, result)
-    return TrialEnd(each, result, ended.residue, took, ended.history.trial["versions"])
+    return TrialEnd(each, result, ended.residue, took, asdict(connections.cluster.versions))

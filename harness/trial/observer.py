@@ -117,7 +117,7 @@ class Observer:
         async with (
             crash_logs(self.kube, self._crashed) as self._crash_logs,
             Watcher(self.kube, specs, self._changed, self._blind) as watcher,
-            background(self._sample(frozenset(namespaces))),
+            background(self._sample(frozenset(namespaces)), self._writer.failed()),
         ):
             await watcher.synced(within=_SYNC_S)
             yield self

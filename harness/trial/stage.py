@@ -14,12 +14,10 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import timedelta
 
-import orjson
-
 from harness.addons import addons
 from harness.cluster.leases import lease_entry_port
 from harness.declare import Load
-from harness.errors import ClusterError, ResidueError, WaitTimeout
+from harness.errors import ClusterError, HarnessError, ResidueError, WaitTimeout
 from harness.faults import own_pods
 from harness.faults.base import Fault, FaultContext, Met
 from harness.faults.proxied import stand_in_path
@@ -27,6 +25,7 @@ from harness.history.facts import Json
 from harness.history.history import History
 from harness.history.records import REQUESTS_FILE, SCHEMA, SECOND
 from harness.history.writer import Writer
+from harness.host.files import write_json
 from harness.judgement.exposure import felt
 from harness.kube.client import ApiError
 from harness.kube.eventually import eventually
@@ -132,8 +131,7 @@ class Stage:
             self.objects = stand_in_path(self.objects, self.context.role(role), self.context)
         folder = self.placement.folder / "manifests"
         folder.mkdir(exist_ok=True)
-        data = orjson.dumps(self.objects, option=orjson.OPT_INDENT_2)
-        (folder / "objects.json").write_bytes(data)
+        write_json(folder / "objects.json", self.objects)
         wanted = [*images(self.objects), *self.placement.images.values()]
         nodes = [node.name for node in self.connections.cluster.nodes]
         await pull(self.connections.nodes, nodes, wanted)
@@ -324,7 +322,12 @@ class Stage:
         `faults` are its own; they are measured even if they were healed too soon to be felt.
         """
         known = self._before_faults if before is None else before
-        await self._undo([r for r in self._records() if r.id not in known])
+        failed = await self._undo([r for r in self._records() if r.id not in known])
+        if failed:
+            raise ResidueError(
+                "; ".join(failed),
+                remedy="run `harness heal`; if that fails too, `harness up --rebuild`",
+            )
         for index in range(len(self.faults)) if faults is None else faults:
             if faults is not None or felt(self.history, index).ever:
                 await self._until_not_felt(index, self.faults[index])
@@ -344,33 +347,38 @@ class Stage:
     # -- afterwards -------------------------------------------------------------------------
 
     async def read_audit(self) -> None:
-        """Who changed what in the trial's namespaces."""
-        for record in await self._audit.read(self.namespaces):
+        """Who changed what in the trial's namespaces; no verdict needs it."""
+        try:
+            found = await self._audit.read(self.namespaces)
+        except HarnessError as error:
+            self.writer.append("note", text=f"the audit log was not read: {error.message}")
+            return
+        for record in found:
             self.writer.append("audit", **asdict(record))
 
-    async def remove(self) -> None:
-        """Undo all that is left of this trial in the ledger: what was deployed, newest first."""
-        await self._undo(self._records())
+    async def remove(self) -> tuple[str, ...]:
+        """Undo all that is left of this trial in the ledger: what was deployed, newest first.
+
+        Returns what could not be undone, in words.
+        """
+        return await self._undo(self._records())
 
     def _records(self) -> list[Record]:
         return [r for r in self.connections.ledger.open_records if r.trial == self.placement.trial]
 
-    async def _undo(self, records: Sequence[Record]) -> None:
+    async def _undo(self, records: Sequence[Record]) -> tuple[str, ...]:
         """Undo every record; one that fails keeps none of the others from being tried."""
         failed: list[str] = []
         for record in records:
             self.listener.status(self.placement.trial, f"undoing {record.kind}")
             try:
                 await Entry(self.connections.ledger, record).undo(self.connections.world)
-            except Exception as error:  # noqa: BLE001 - an undo is anybody's code
-                failed.append(f"{record}: {type(error).__name__}: {error}")
+            except Exception as error:  # noqa: BLE001  an undo is anybody's code
+                why = error.message if isinstance(error, HarnessError) else repr(error)
+                failed.append(f"not undone: {record}: {why}")
             else:
                 self.writer.append("fault", step="undone", text=str(record))
-        if failed:
-            raise ResidueError(
-                "not undone: " + "; ".join(failed),
-                remedy="run `harness heal`; if that fails too, `harness up --rebuild`",
-            )
+        return tuple(failed)
 
     async def residue(self) -> tuple[str, ...]:
         """What is not as it was before, in words; recorded."""

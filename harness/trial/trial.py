@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from harness.declare import Bounded, Expect, Scenario
-from harness.errors import HarnessError, HostError, ManifestError, ResidueError, WaitTimeout
+from harness.errors import HarnessError, HostError, ManifestError, WaitTimeout
 from harness.history.history import History
 from harness.judgement import verdict
 from harness.judgement.exposure import exposure_needed, felt
@@ -78,7 +78,7 @@ class _Trial:
     async def run(self) -> tuple[str, ...]:
         """All phases; returns the residue, in words."""
         stage = self.stage
-        left: tuple[str, ...] = ()
+        left: list[str] = []
         try:
             try:
                 with stage.phase("preflight"):
@@ -98,13 +98,20 @@ class _Trial:
                 stage.problem("harness", f"a defect: {type(error).__name__}: {error}")
         finally:
             # Also when interrupted: an asyncio task may await freely once its cancellation came.
-            with stage.phase("remove"):
-                try:
-                    await stage.remove()
-                except ResidueError as error:
-                    left = (error.message,)
-        with stage.phase("prove clean"):
-            return (*left, *await stage.residue())
+            left += await self._cleaned("remove", stage.remove)
+        left += await self._cleaned("prove clean", stage.residue)
+        return tuple(left)
+
+    async def _cleaned(self, phase: str, step: Callable[[], Awaitable[Iterable[str]]]) -> list[str]:
+        """What a step of cleaning could not remove; whatever goes wrong in it, the verdict stands
+        already."""
+        with self.stage.phase(phase):
+            try:
+                return list(await step())
+            except HarnessError as error:
+                return [f"{phase}: {error.message}"]
+            except Exception as error:  # noqa: BLE001 - told as residue, which ends with exit 3
+                return [f"{phase}: {type(error).__name__}: {error}"]
 
     def _preflight(self) -> None:
         stage = self.stage

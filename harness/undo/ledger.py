@@ -23,6 +23,7 @@ import orjson
 from harness import paths
 from harness.cluster.clusters import Cluster
 from harness.errors import HostError
+from harness.host.files import sync_folder, write_all
 from harness.host.locks import FileLock
 from harness.undo.record import ClusterRef, Record, read
 from harness.undo.registry import home_of, undo_of
@@ -69,7 +70,7 @@ class Ledger:
             lock = FileLock.try_lock(path)
             # Somebody who heals may have found the file in the instant before it was locked.
             if lock is not None:
-                _sync_directory(directory)
+                sync_folder(directory)
                 return cls(lock)
 
     @property
@@ -154,9 +155,7 @@ def append(descriptor: int, line: Mapping[str, Any]) -> None:
     """Adds one line at the end; raises OSError. The line break comes first, so that a line torn by
     a full disk does not swallow the next one."""
     os.lseek(descriptor, 0, os.SEEK_END)
-    rest = b"\n" + orjson.dumps(line)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    write_all(descriptor, b"\n" + orjson.dumps(line))
 
 
 def pending(directory: Path | None = None) -> list[Record]:
@@ -175,11 +174,3 @@ def pending(directory: Path | None = None) -> list[Record]:
 def files(directory: Path | None = None) -> list[Path]:
     """All ledger files, of the living and the dead, newest first (their names begin so)."""
     return sorted((directory or paths.ledgers()).glob(f"*{SUFFIX}"), reverse=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

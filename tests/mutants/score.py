@@ -17,10 +17,10 @@ from pathlib import Path
 
 from judgement import JUDGEMENT
 from mutants import Mutant
-from undoing import UNDOING
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from undoing import UNDOING
 
 ROOT = Path(__file__).parents[2]
 MUTANTS: tuple[Mutant, ...] = (*JUDGEMENT, *UNDOING)

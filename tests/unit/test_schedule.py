@@ -16,10 +16,12 @@ from judged import Slow, calm, declared
 from harness.cluster import clusters, residue
 from harness.cluster.leases import cluster_lease
 from harness.declare import Expect
-from harness.judgement.verdict import judge
+from harness.errors import HostError
+from harness.judgement.verdict import Result, judge
 from harness.runs import catalog, connections, run, schedule
 from harness.runs.connections import leased_cluster
 from harness.runs.options import Options, Quiet, TrialEnd
+from harness.trial.trial import Ended
 from harness.undo.ledger import Ledger
 from harness.undo.reach import World
 from harness.undo.record import Record
@@ -280,7 +282,7 @@ def test_one_who_waited_for_a_cluster_that_was_made_anew_looks_for_it_again(
     assert asyncio.run(uid()) == "new"
 
 
-def test_a_trial_that_leaves_something_notes_it_under_its_lease(
+def test_what_a_trial_leaves_is_noted_under_its_lease_and_its_verdict_told_on_a_full_disk(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     cluster = SimpleNamespace(folder=tmp_path)
@@ -288,20 +290,34 @@ def test_a_trial_that_leaves_something_notes_it_under_its_lease(
 
     @asynccontextmanager
     async def lease(*_: Any, **__: Any) -> AsyncIterator[Any]:
-        yield SimpleNamespace(cluster=cluster)
-        noted.append(residue.left_on(tmp_path))
+        try:
+            yield SimpleNamespace(cluster=cluster)
+        finally:
+            noted.append(residue.left_on(tmp_path))
 
     async def equip(*_: Any) -> None:
         pass
 
-    async def trial(each: Any, *_: Any) -> TrialEnd:
-        return end_of(each, "Node/a is cordoned")
+    async def run_trial(*_: Any) -> Ended:
+        return Ended(calm().until(), ("Node/a is cordoned",))
 
+    def full(path: Path, _: Any) -> None:
+        raise HostError(f"{path} cannot be written", remedy="free disk space")
+
+    class Tells(Quiet):
+        def end(self, trial: str, result: Result) -> None:
+            told.append((trial, result.verdict))
+
+    told: list[tuple[str, str]] = []
     monkeypatch.setattr(schedule, "leased_cluster", lease)
     monkeypatch.setattr(schedule, "equip", equip)
-    monkeypatch.setattr(schedule, "trial", trial)
+    monkeypatch.setattr(schedule, "run_trial", run_trial)
+    monkeypatch.setattr(schedule, "write_json", full)
     each = plan("a", tmp_path, exclusive=True)
-    each.scenario = SimpleNamespace(slug="slow")
-    each.placement.faults = []
-    asyncio.run(schedule.leased(each, _nowhere, Quiet()))
+    each.scenario = SimpleNamespace(slug="slow", title="slow", objectives=declared())
+    each.expect = Expect("survived")
+    each.placement.faults, each.placement.trial = [], "a1"
+    with pytest.raises(HostError):
+        asyncio.run(schedule.leased(each, _nowhere, Tells()))
+    assert told == [("a1", "survived")]
     assert noted == ["Node/a is cordoned"]

@@ -20,7 +20,6 @@ from harness.errors import (
     HarnessError,
     HostError,
     ManifestError,
-    ResidueError,
 )
 from harness.history.history import History
 from harness.history.records import PHASES
@@ -124,9 +123,10 @@ class Stage:
         """A step."""
         await self.act("heal")
 
-    async def remove(self) -> None:
-        """A step."""
+    async def remove(self) -> tuple[str, ...]:
+        """Nothing left."""
         await self.act("remove")
+        return ()
 
     async def read_audit(self) -> None:
         """A step."""
@@ -287,10 +287,22 @@ def test_inconclusive_keeps_its_own_blame() -> None:
     assert [blame for blame, _ in stage.problems] == ["host"]
 
 
-def test_what_cannot_be_removed_is_residue_and_the_verdict_stays() -> None:
-    stage, ended = carry_out({"remove": ResidueError("namespace x is not gone", remedy="heal")})
+@pytest.mark.parametrize(
+    ("step", "error", "told"),
+    [
+        ("remove", broken("heal"), "remove: heal is broken"),
+        ("remove", OSError("no space left"), "remove: OSError: no space left"),
+        ("look for residue", broken("API"), "prove clean: API is broken"),
+        ("look for residue", KeyError("uid"), "prove clean: KeyError: 'uid'"),
+    ],
+)
+def test_cleaning_that_fails_is_residue_and_the_verdict_stays(
+    step: str, error: Exception, told: str
+) -> None:
+    stage, ended = carry_out({step: error})
     assert stage.phases == ALL
-    assert ended.residue == ("namespace x is not gone",)
+    assert stage.steps[-2:] == ["remove", "look for residue"]
+    assert ended.residue == (told,)
     assert stage.problems == []
 
 
