@@ -56,13 +56,6 @@ async def leased_cluster(
 
 
 @asynccontextmanager
-async def connected_cluster(options: Options, shape: str) -> AsyncIterator[Connections]:
-    """A cluster and connections to it, without a lease: for looking at it."""
-    async with connect(await find_cluster(options, shape)) as connections:
-        yield connections
-
-
-@asynccontextmanager
 async def connect(cluster: Cluster) -> AsyncIterator[Connections]:
     """Connections to a cluster and a ledger of this process, for the length of the scope."""
     async with (

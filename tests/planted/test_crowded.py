@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from trials import carry_out
+from trials import carry_out, connected_cluster
 
-from harness.runs.connections import connected_cluster
 from harness.runs.options import Options, Quiet, TrialEnd
 
 BURNERS = 4

@@ -20,14 +20,13 @@ from pathlib import Path
 import orjson
 import psutil
 import pytest
-from trials import SUBJECT
+from trials import SUBJECT, connected_cluster
 
 from harness import paths
 from harness.history.facts import Json
 from harness.history.records import HISTORY_FILE, PHASES
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
-from harness.runs.connections import connected_cluster
 from harness.runs.options import Options
 from harness.undo import baseline
 from harness.undo.ledger import SUFFIX, pending

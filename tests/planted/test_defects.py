@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
-from trials import carry_out, history_of, phases
+from trials import carry_out, connected_cluster, history_of, phases
 
 from harness.declare import Expect, register
 from harness.faults import SlowDependency, proxied
@@ -25,7 +25,6 @@ from harness.faults.base import Fault, FaultContext
 from harness.judgement import verdict
 from harness.kube.eventually import eventually
 from harness.objectives import shows
-from harness.runs.connections import connected_cluster
 from harness.runs.options import Options, Quiet, TrialEnd
 from harness.trial.placement import Connections
 

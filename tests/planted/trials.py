@@ -7,7 +7,8 @@ The defects themselves are planted in the tests beside it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from harness import Expect, Load, Scenario, objectives
@@ -20,7 +21,7 @@ from harness.history.history import History
 from harness.host.signals import Interrupted
 from harness.images.supply import Supply
 from harness.manifest.subject_file import load_subject
-from harness.runs.connections import connected_cluster
+from harness.runs.connections import connect, find_cluster
 from harness.runs.options import Options, Quiet, RunListener, TrialEnd
 from harness.runs.plans import Prepared, plan
 from harness.runs.prepare import read
@@ -82,6 +83,13 @@ async def carry_out(
         return connections.cluster
 
     return await leased(each, found, listener or Quiet())
+
+
+@asynccontextmanager
+async def connected_cluster(options: Options, shape: str) -> AsyncIterator[Connections]:
+    """A cluster and connections to it, without a lease: for looking at it."""
+    async with connect(await find_cluster(options, shape)) as connections:
+        yield connections
 
 
 def history_of(end: TrialEnd) -> History:

@@ -16,7 +16,6 @@ from judged import calm
 from harness.errors import HostError
 from harness.history.history import History
 from harness.history.writer import Writer
-from harness.host import files
 from harness.host.files import write_json
 
 real_write = os.write
