@@ -14,7 +14,7 @@ from harness.history.history import History
 from harness.history.records import SECOND, Measurement, Window
 
 SAFETY = 1.5
-"""A fault must be felt this many times longer than the slowest failure needs (catalogue, 1)."""
+"""A fault must be felt this many times longer than the slowest failure needs."""
 LONGEST_GAP_S = 10.0
 """A trial pauses for a second between two measurements; on a busy machine, and where it has others
 to take, it comes back to the same one within this time."""

@@ -1,8 +1,8 @@
 """How long things take by what the manifests declare, each with its arithmetic in words.
 
-Upper bounds, because they decide how long a fault must be felt before survival means anything. The
-sum (delay + threshold x period + timeout + grace) is that of the catalogue; its factor of 1.5 is
-applied once, by `harness.judgement.verdict`.
+Upper bounds, because they decide how long a fault must be felt before survival means anything: the
+sum is delay + threshold x period + timeout + grace. The factor of 1.5 on top is applied once, by
+`harness.judgement.exposure`.
 """
 
 from __future__ import annotations
