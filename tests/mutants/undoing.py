@@ -48,7 +48,7 @@ UNDOING = (
     Mutant(
         "one undo that fails stops the others",
         "harness/trial/stage.py",
-        "            except Exception as error:  # noqa: BLE001 - an undo is anybody's code",
+        "            except Exception as error:  # noqa: BLE001  an undo is anybody's code",
         "            except ResidueError as error:",
         STAGE,
     ),
