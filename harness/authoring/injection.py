@@ -161,7 +161,7 @@ class Injected:
 
     def must_have_been_met(self) -> None:
         """Raises Inconclusive if nothing of the application came through what was broken."""
-        if missing := not_met(self.app.stage.history):
+        if missing := not_met(self.app.stage.history, self.indices):
             raise Inconclusive(
                 "; ".join(f"{each.blame}: {each.reason}" for each in missing),
                 remedy="bind the role to what the application uses, or load it so that it does",

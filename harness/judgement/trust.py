@@ -7,6 +7,7 @@ follows from the rest. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,10 +61,15 @@ def not_asked(history: History) -> list[Missing]:
     ]
 
 
-def not_met(history: History) -> list[Missing]:
-    """A fault that nobody of the subject came through was no trial of it."""
+def not_met(history: History, faults: Collection[int] | None = None) -> list[Missing]:
+    """A fault that nobody of the subject came through was no trial of it.
+
+    `faults` are the indices of those that were injected (None: all).
+    """
     missing: list[Missing] = []
     for index, fault in enumerate(history.faults):
+        if faults is not None and index not in faults:
+            continue
         told = [met for met in history.met if met.fault == index]
         if not fault.met or any(met.count for met in told):
             continue

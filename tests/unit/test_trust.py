@@ -16,6 +16,7 @@ from harness.history.history import History
 from harness.history.outcomes import HELD_BACK, TIMEOUT
 from harness.history.requests import Requests
 from harness.judgement.exposure import felt
+from harness.judgement.trust import not_met
 from harness.judgement.verdict import Result, judge
 from harness.objectives import shows
 
@@ -451,3 +452,10 @@ def test_a_finding_says_nothing_before_the_machine_was_taken() -> None:
             record["nodes"] = {"n": {"seconds": 1.0, "at": 1.0}}
     late: list[Objective] = [Says(Finding("broken", "it is broken", at(45)))]
     assert told(ruling(tale, late)) == ("inconclusive", "host")
+
+
+def test_only_what_was_injected_must_have_been_met() -> None:
+    history = calm(faults=[replace(SLOW, met=True), replace(SLOW, met=True)]).until()
+    assert len(not_met(history)) == 2
+    assert len(not_met(history, [1])) == 1
+    assert not_met(history, []) == []
