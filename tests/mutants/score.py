@@ -25,6 +25,7 @@ from undoing import UNDOING
 ROOT = Path(__file__).parents[2]
 MUTANTS: tuple[Mutant, ...] = (*JUDGEMENT, *UNDOING)
 _WORKED, _TESTS_FAILED = 0, 1
+_LONGEST_S = 300.0
 
 
 def main(names: list[str]) -> int:
@@ -62,6 +63,7 @@ def _killed(mutant: Mutant, tree: Path) -> bool:
     file = tree / mutant.file
     text = file.read_text()
     file.write_text(mutant.apply(text))
+    # A mutant may make something wait for ever: that is noticed, too.
     try:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutant.tests],
@@ -70,7 +72,10 @@ def _killed(mutant: Mutant, tree: Path) -> bool:
             capture_output=True,
             text=True,
             check=False,
+            timeout=_LONGEST_S,
         )
+    except subprocess.TimeoutExpired:
+        return True
     finally:
         file.write_text(text)
     if done.returncode not in (_WORKED, _TESTS_FAILED):
