@@ -158,8 +158,8 @@ UNDOING = (
     Mutant(
         "the dead are not healed under the lease",
         "harness/runs/connections.py",
-        "            report = await heal_dead(open_world, under=lease)\n",
-        "            report = HealReport()\n",
+        "report = await heal_dead(open_world, under=lease)",
+        "report = await heal_dead(open_world, cluster.folder, under=lease)",
         WAITING,
     ),
     Mutant(
