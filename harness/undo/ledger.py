@@ -63,15 +63,24 @@ class Ledger:
 
     @classmethod
     def open(cls, directory: Path | None = None) -> Ledger:
-        """A new file in `directory` (default: `paths.ledgers()`), locked by this process."""
+        """A new file in `directory` (default: `paths.ledgers()`), locked by this process.
+
+        Raises `HostError` if it cannot be written: without a ledger nothing may be changed.
+        """
         directory = directory or paths.ledgers()
         while True:
             path = directory / f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:6]}{SUFFIX}"
-            lock = FileLock.try_lock(path)
-            # Somebody who heals may have found the file in the instant before it was locked.
-            if lock is not None:
-                sync_folder(directory)
-                return cls(lock)
+            try:
+                lock = FileLock.try_lock(path)
+                # Somebody who heals may have found the file in the instant before it was locked.
+                if lock is not None:
+                    sync_folder(directory)
+                    return cls(lock)
+            except OSError as error:
+                raise HostError(
+                    f"no ledger can be kept in {directory}: {error}; nothing was changed",
+                    remedy="make the folder writable, or point HARNESS_HOME at another one",
+                ) from error
 
     @property
     def path(self) -> Path:
@@ -172,5 +181,18 @@ def pending(directory: Path | None = None) -> list[Record]:
 
 
 def files(directory: Path | None = None) -> list[Path]:
-    """All ledger files, of the living and the dead, newest first (their names begin so)."""
-    return sorted((directory or paths.ledgers()).glob(f"*{SUFFIX}"), reverse=True)
+    """All ledger files, of the living and the dead, newest first (their names begin so).
+
+    Raises `HostError` where they cannot be listed: that is another thing than that there are none.
+    """
+    directory = directory or paths.ledgers()
+    try:
+        found = [path for path in directory.iterdir() if path.suffix == SUFFIX]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise HostError(
+            f"the ledgers in {directory} cannot be read: {error}",
+            remedy="make the folder readable, or point HARNESS_HOME at the right one",
+        ) from error
+    return sorted(found, reverse=True)

@@ -8,10 +8,10 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING
 
 from harness.errors import FaultError
+from harness.host.user_packages import load_plugins
 from harness.undo.record import Record
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def home_of(kind: str) -> str:
     if function is None:
         raise AssertionError(f"nothing says how to undo {kind!r}; register it with @undo")
     package = function.__module__.partition(".")[0]
-    elsewhere = _path_elsewhere(os.environ.get("PYTHONPATH", ""))
-    if PathFinder.find_spec(package, list(elsewhere)) is None or "<" in function.__qualname__:
+    found = _found_elsewhere(package, os.environ.get("PYTHONPATH", ""))
+    if not found or "<" in function.__qualname__:
         raise FaultError(
             f"{function.__module__}.{function.__qualname__}, which undoes {kind!r}, cannot be "
             "imported by another process, so nobody could heal after a death; nothing was changed",
@@ -78,13 +78,19 @@ def undo_of(record: Record) -> Undo:
         except ImportError as error:
             why = str(error)
     if record.kind not in _undo_by_kind:
+        # Last: a plugin that cannot be imported keeps nothing of ours from being undone.
+        load_plugins()
+    if record.kind not in _undo_by_kind:
         raise LookupError(f"nothing undoes {record.kind} ({record.module}): {why}")
     return _undo_by_kind[record.kind]
 
 
 @lru_cache
-def _path_elsewhere(_pythonpath: str) -> tuple[str, ...]:
-    """Where a new process looks for modules, without the folder that it is started in."""
-    words = [sys.executable, "-P", "-c", "import sys; print(*sys.path, sep='\\n')"]
-    done = subprocess.run(words, check=True, capture_output=True, text=True)
-    return tuple(done.stdout.splitlines())
+def _found_elsewhere(package: str, _pythonpath: str) -> bool:
+    """Whether a new process finds a package, without the folder that it is started in.
+
+    Asked of one, since how packages are installed (import hooks, path files) is Python's business.
+    """
+    code = "import sys; from importlib.util import find_spec; sys.exit(not find_spec(sys.argv[1]))"
+    words = [sys.executable, "-P", "-c", code, package]
+    return subprocess.run(words, check=False, capture_output=True).returncode == 0

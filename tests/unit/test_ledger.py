@@ -96,6 +96,16 @@ class TestRecording:
             ledger.record("test-thing", {"name": "a"}, cluster=None, trial="t1")
         assert [record.data for record in read(forced[0]).records] == [{"name": "a"}]
 
+    def test_a_state_folder_that_cannot_be_written_is_told_with_the_remedy(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "file").write_text("in the way")
+        monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "file"))
+        with pytest.raises(HostError, match="point HARNESS_HOME"):
+            Ledger.open()
+        with pytest.raises(HostError, match="point HARNESS_HOME"):
+            heal()  # not: nothing to heal
+
     def test_a_marked_record_is_finished_and_a_clean_ledger_goes(self) -> None:
         with Ledger.open() as ledger:
             entry = ledger.record("test-thing", {"name": "a"}, cluster=None, trial="t1")

@@ -1,7 +1,7 @@
 """Whoever writes an undo record writes it before the first change, in every function that does.
 
-Read from the code itself, so that it holds for every kind; the cluster tests prove it once more
-from a trace of what reached the disk and the API server.
+Read from the code itself, so that it holds for every kind. That a record is on the disk when
+`record` returns is proven in `test_ledger`.
 """
 
 from __future__ import annotations
