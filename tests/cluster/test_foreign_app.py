@@ -114,7 +114,8 @@ def test_its_pool_was_occupied_by_what_waits_for_a_table_of_mariadb(
     felt = [each for each in measured if each["felt"]]
     # The probes of this application wait for 2 s, less than the 5 s that the scenario asks for.
     assert {each["asked"]["seconds_at_least"] for each in measured} == {2.0}
-    assert all("/books/7 took" in each["note"] for each in felt)
+    assert felt
+    assert all(re.match(r"/books/7 of pod \S+ took", each["note"]) for each in felt)
     assert min(each["achieved"]["seconds"] for each in felt) >= 2
 
 

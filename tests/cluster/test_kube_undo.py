@@ -41,7 +41,7 @@ from harness.undo.ledger import Ledger
 from kube_objects import deployment
 
 async def main(cluster_name, trial, ledger):
-    cluster = clusters.load(cluster_name).cluster(find_engine())
+    cluster = clusters.load_record(cluster_name).cluster(find_engine())
     async with Kube.connect(cluster.kubeconfig, cluster.context) as kube:
         with Ledger.open(ledger) as ledger:
             for name in (f"shop-{trial}", f"bank-{trial}"):
