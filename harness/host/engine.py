@@ -7,7 +7,6 @@ it. Images, clusters and registries are not this module's business.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -23,7 +22,7 @@ from filelock import FileLock
 
 from harness import paths
 from harness.errors import HostError
-from harness.host import apt
+from harness.host import apt, remains
 from harness.host.commands import CommandError, aoutput, output
 from harness.host.files import write_json
 from harness.host.progress import Step, step, tail
@@ -33,7 +32,6 @@ from harness.host.progress import Step, step, tail
 _FROM_TRIXIE = ("docker.io", "docker-cli", "docker-buildx", "containerd")
 _PACKAGES = ("docker.io", "docker-cli", "docker-buildx", "iptables")
 _START_SECONDS = 60.0
-_ORPHANS_S = 20.0
 # A unix socket's path holds 107 characters; containerd's debug socket has the longest name.
 _SOCKET_LIMIT = 107
 # Two engines of ours on one machine would rewrite each other's firewall chains, so the one that
@@ -133,12 +131,12 @@ def ensure_engine() -> Engine:
 
 def stop_engine() -> bool:
     """Stop the private engine of this state folder; False when none ran."""
-    pid = _alive()
+    pid = remains.alive()
     if pid is None:
         return False
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _START_SECONDS
-    while _alive() is not None:
+    while remains.alive() is not None:
         if time.monotonic() > deadline:
             raise HostError(
                 f"the private engine (pid {pid}) does not stop",
@@ -256,72 +254,6 @@ def _link_tools(base: Path) -> None:
     )
 
 
-def _alive() -> int | None:
-    """Pid of this state folder's dockerd, None when the pid file is stale or missing."""
-    file = paths.engine() / "docker.pid"
-    if not file.exists():
-        return None
-    text = file.read_text().strip()
-    if not text.isdigit():
-        return None
-    pid = int(text)
-    # After a restart of the machine the number may belong to anybody: only the command line tells.
-    return pid if _runs_from(pid, paths.engine()) else None
-
-
-def _runs_from(pid: int, folder: Path) -> bool:
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes()
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z" and str(folder).encode() in words
-
-
-def _clear_stale() -> None:
-    """Remove what a dead engine left, or the new one waits for processes that are no more."""
-    base = paths.engine()
-    if _alive() is not None:
-        return
-    (base / "docker.pid").unlink(missing_ok=True)
-    (base / "docker.sock").unlink(missing_ok=True)
-    _end_orphans(base / "data/containers")
-    if not any(_runs_from(pid, base / "exec") for pid in _pids()):
-        shutil.rmtree(base / "exec", ignore_errors=True)
-
-
-def _end_orphans(containers: Path) -> None:
-    """End what containers of a killed engine left running, `containers` being its records of them.
-
-    The next engine counts them as dead and gives their addresses away, while they still answer.
-    """
-    ids = [path.name for path in containers.iterdir()] if containers.is_dir() else []
-    deadline = time.monotonic() + _ORPHANS_S
-    while orphans := [pid for pid in _pids() if any(each in _cgroups(pid) for each in ids)]:
-        if time.monotonic() > deadline:
-            raise HostError(
-                f"processes of a killed container engine do not end: {orphans}",
-                remedy="end them by hand, or restart the machine",
-            )
-        for pid in orphans:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.2)
-
-
-def _pids() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def _cgroups(pid: int) -> str:
-    """The control groups of a process, by which its container is known; empty once it is gone."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return "" if state == "Z" else Path(f"/proc/{pid}/cgroup").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
 def _start(engine: Engine, running: Step) -> None:
     base = paths.engine()
     longest = base / "exec/containerd/containerd-debug.sock"
@@ -330,8 +262,8 @@ def _start(engine: Engine, running: Step) -> None:
             f"the state folder's path is too long for the engine's sockets: {longest}",
             remedy="set HARNESS_HOME to a shorter path",
         )
-    if _alive() is None:
-        _clear_stale()
+    if remains.alive() is None:
+        remains.clear_remains()
         words = [
             "dockerd",
             f"--host=unix://{base / 'docker.sock'}",

@@ -13,7 +13,7 @@ import pytest
 
 from harness import paths
 from harness.errors import HostError
-from harness.host import apt, engine
+from harness.host import apt, engine, remains
 
 # Stands in for a client: answers as the server in DOCKER_HOST would, if that socket's file exists.
 FAKE_DOCKER = """#!/bin/sh
@@ -88,8 +88,8 @@ def test_a_pid_that_belongs_to_somebody_else_is_stale() -> None:
     (paths.engine() / "docker.pid").write_text(str(os.getpid()))
     (paths.engine() / "docker.sock").touch()
     (paths.engine() / "exec").mkdir()
-    assert engine._alive() is None
-    engine._clear_stale()
+    assert remains.alive() is None
+    remains.clear_remains()
     assert not (paths.engine() / "docker.pid").exists()
     assert not (paths.engine() / "docker.sock").exists()
     assert not (paths.engine() / "exec").exists()
@@ -101,11 +101,11 @@ def test_a_living_engine_is_left_alone() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         (paths.engine() / "docker.pid").write_text(str(process.pid))
-        assert engine._alive() == process.pid
-        engine._clear_stale()
+        assert remains.alive() == process.pid
+        remains.clear_remains()
         assert (paths.engine() / "docker.pid").exists()
         process.communicate(b"\n")
-    assert engine._alive() is None
+    assert remains.alive() is None
 
 
 def test_what_to_install_is_said_where_nothing_can_be_done(
@@ -134,11 +134,11 @@ def test_what_a_killed_engine_left_running_is_ended(
     (tmp_path / "containers" / "0a1b2c").mkdir(parents=True)
     orphan, other = (subprocess.Popen(["sleep", "60"]) for _ in range(2))
     groups = {orphan.pid: "4:memory:/docker/0a1b2c/init.scope", other.pid: "4:memory:/docker/ffff"}
-    real = engine._cgroups
+    real = remains._cgroups
     # Alive or not is real, only the group is made up.
-    monkeypatch.setattr(engine, "_cgroups", lambda pid: real(pid) and groups.get(pid, ""))
+    monkeypatch.setattr(remains, "_cgroups", lambda pid: real(pid) and groups.get(pid, ""))
     try:
-        engine._end_orphans(tmp_path / "containers")
+        remains._end_orphans(tmp_path / "containers")
         assert orphan.wait(5) == -signal.SIGKILL
         assert other.poll() is None
     finally:
@@ -147,4 +147,4 @@ def test_what_a_killed_engine_left_running_is_ended(
 
 
 def test_a_machine_without_containers_has_no_orphans(tmp_path: Path) -> None:
-    engine._end_orphans(tmp_path / "containers")
+    remains._end_orphans(tmp_path / "containers")
