@@ -6,9 +6,12 @@ Its pid file and socket, the processes of its containers, and their interfaces o
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
+import socket
+import struct
 import time
 from pathlib import Path
 
@@ -16,6 +19,9 @@ from harness import paths
 from harness.errors import HostError
 
 _ORPHANS_S = 20.0
+_INTERFACES = Path("/sys/class/net")
+# Take an interface off a bridge (linux/sockios.h): what `ip link set X nomaster` does, without it.
+_SIOCBRDELIF = 0x89A3
 
 
 def alive() -> int | None:
@@ -48,6 +54,7 @@ def clear_remains() -> None:
     (base / "docker.pid").unlink(missing_ok=True)
     (base / "docker.sock").unlink(missing_ok=True)
     _end_orphans(base / "data/containers")
+    _empty_bridges(base / "data/network/files/local-kv.db")
     if not any(_runs_from(pid, base / "exec") for pid in _pids()):
         shutil.rmtree(base / "exec", ignore_errors=True)
 
@@ -69,6 +76,26 @@ def _end_orphans(containers: Path) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.2)
+
+
+def _empty_bridges(networks: Path) -> None:
+    """Take off the dead engine's bridges what is still on them, `networks` being its records.
+
+    A container's network outlives its processes for as long as the kernel waits for a peer of one
+    of its connections: minutes, in which it answers for an address, down to the MAC, that the next
+    engine gives to another container.
+    """
+    known = networks.read_bytes() if networks.exists() else b""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        for bridge in _INTERFACES.glob("br-*"):
+            if bridge.name.removeprefix("br-").encode() not in known:
+                continue
+            for interface in (bridge / "brif").iterdir():
+                # One that is gone by itself meanwhile was what this is for.
+                with contextlib.suppress(OSError):
+                    index = socket.if_nametoindex(interface.name)
+                    request = struct.pack("16si20x", bridge.name.encode(), index)
+                    fcntl.ioctl(control, _SIOCBRDELIF, request)
 
 
 def _pids() -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import psutil
 import pytest
@@ -33,6 +34,12 @@ def inits(engine: Engine) -> list[int]:
     return [int(engine.docker("inspect", "--format", "{{.State.Pid}}", each)) for each in found]
 
 
+def on_bridges() -> set[str]:
+    """Index and name of every interface that is on a bridge of an engine: never given twice."""
+    ports = Path("/sys/class/net").glob("br-*/brif/*")
+    return {f"{(each / 'ifindex').read_text().strip()} {each.name}" for each in ports}
+
+
 @pytest.mark.asyncio
 async def test_a_cluster_whose_engine_was_killed_is_made_anew() -> None:
     if ensure_engine().kind != "private":
@@ -40,6 +47,7 @@ async def test_a_cluster_whose_engine_was_killed_is_made_anew() -> None:
     before = await lifecycle.bring_up()
     # Nobody else may be in the middle of something.
     async with cluster_lease(before.folder, exclusive=True, purpose="killing the engine") as lease:
+        interfaces = on_bridges()
         orphans = [psutil.Process(pid) for pid in inits(ensure_engine())]
         assert orphans
         dead = processes_of_ours()
@@ -56,6 +64,7 @@ async def test_a_cluster_whose_engine_was_killed_is_made_anew() -> None:
     assert after.uid != before.uid, "made anew, and known to be another one"
     left = [process for process in orphans if process.is_running()]
     assert not left, "what ran in the old engine's containers would share addresses with the new"
+    assert not interfaces & on_bridges(), "and so would a network that outlives its processes"
     async with Kube.connect(after.kubeconfig, after.context) as kube:
         assert await kube.uid() == after.uid
     # The registry that its nodes pull from is back as well, with what was in it.

@@ -148,3 +148,25 @@ def test_what_a_killed_engine_left_running_is_ended(
 
 def test_a_machine_without_containers_has_no_orphans(tmp_path: Path) -> None:
     remains._end_orphans(tmp_path / "containers")
+
+
+def test_only_a_dead_engines_own_bridges_are_emptied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("br-0ff989d20f90/brif/veth1", "br-0ff989d20f90/brif/gone", "br-lan/brif/eth1"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "networks.db").write_bytes(b"\x00docker/network/0ff989d20f9039eef68e\x00")
+    taken: list[bytes] = []
+
+    def index(name: str) -> int:
+        if name == "gone":
+            raise OSError(name)
+        return 198
+
+    monkeypatch.setattr(remains, "_INTERFACES", tmp_path)
+    monkeypatch.setattr("socket.if_nametoindex", index)
+    monkeypatch.setattr("fcntl.ioctl", lambda _socket, _code, ask: taken.append(ask))
+    remains._empty_bridges(tmp_path / "networks.db")
+    assert [(ask[:16].rstrip(b"\0"), ask[16]) for ask in taken] == [(b"br-0ff989d20f90", 198)]
+    remains._empty_bridges(tmp_path / "no-records.db")
+    assert len(taken) == 1
