@@ -62,9 +62,9 @@ class Registry:
                 f"the local registry answers {error.code} for {repository}:{tag}",
                 remedy=f"look at `docker logs {self.container}`",
             ) from error
-        except urllib.error.URLError as error:
+        except OSError as error:
             raise HostError(
-                f"the local registry at {self.push_host} does not answer: {error.reason}",
+                f"the local registry at {self.push_host} does not answer: {error}",
                 remedy=f"look at `docker logs {self.container}`",
             ) from error
 
@@ -93,17 +93,23 @@ def ensure_registry(engine: Engine) -> Registry:
     Raises `HostError` when it does not come up.
     """
     found = _running(engine)
-    if found is not None:
+    if found is not None and _answers(found):
         return found
     paths.build().mkdir(parents=True, exist_ok=True)
     with FileLock(paths.build() / "registry.lock"):
+        # One that runs is given the time to answer, not removed: others may be using it.
         found = _running(engine)
-        if found is not None:
+        if found is not None and _answers_soon(found):
             return found
         image = _image(engine)
         with step("local registry", log=paths.build() / "logs" / "registry.log") as running:
             _start(engine, image, running)
-            found = _await(engine)
+            found = _running(engine)
+            if found is None or not _answers_soon(found):
+                raise HostError(
+                    f"the local registry does not answer within {_ANSWER_SECONDS:.0f} s",
+                    remedy=f"look at `docker logs {CONTAINER}`",
+                )
             running.note = found.push_host
     return found
 
@@ -163,29 +169,23 @@ def _running(engine: Engine) -> Registry | None:
     ports = (state["NetworkSettings"]["Ports"] or {}).get(f"{_PORT}/tcp")
     if not state["State"]["Running"] or not ports:
         return None
-    found = Registry(container=CONTAINER, push_host=f"127.0.0.1:{ports[0]['HostPort']}")
-    return found if _answers(found) else None
+    return Registry(container=CONTAINER, push_host=f"127.0.0.1:{ports[0]['HostPort']}")
 
 
-def _await(engine: Engine) -> Registry:
+def _answers_soon(registry: Registry) -> bool:
     deadline = time.monotonic() + _ANSWER_SECONDS
-    while True:
-        found = _running(engine)
-        if found is not None:
-            return found
+    while not _answers(registry):
         if time.monotonic() > deadline:
-            raise HostError(
-                f"the local registry does not answer after {_ANSWER_SECONDS:.0f} s",
-                remedy=f"look at `docker logs {CONTAINER}`",
-            )
+            return False
         time.sleep(0.1)
+    return True
 
 
 def _answers(registry: Registry) -> bool:
     try:
         with _direct().open(f"http://{registry.push_host}/v2/", timeout=5) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
+    except OSError:
         return False
 
 
