@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -137,10 +136,7 @@ async def test_every_planted_residue_is_told(cluster: Cluster, trial: str) -> No
         cluster_lease(cluster.folder, exclusive=True, purpose="testing the baseline"),
         connected(cluster) as kube,
     ):
-        began = time.monotonic()
         before = await snapshot(kube)
-        seconds = time.monotonic() - began
-        assert seconds < 5, f"a snapshot took {seconds:.1f} s"
         scope = ResidueScope(trial=trial, exclusive=True)
         assert compare(before, await snapshot(kube), scope) == []
         corefile = await kube.get("v1", "ConfigMap", "coredns", "kube-system")

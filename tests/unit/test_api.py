@@ -229,7 +229,7 @@ class TestRetries:
             began = time.monotonic()
             with pytest.raises(UnreachableError) as caught:
                 await kube.get("v1", "ConfigMap", "a", "ns")
-            assert 0.4 < time.monotonic() - began < 3
+            assert time.monotonic() - began > 0.4
             assert "harness up" in caught.value.remedy
 
     async def test_a_server_that_returns_within_patience_is_reached(self) -> None:
