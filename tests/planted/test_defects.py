@@ -20,7 +20,7 @@ import pytest
 from trials import carry_out, connected_cluster, history_of, phases
 
 from harness.declare import Expect, register
-from harness.faults import SlowDependency, proxied
+from harness.faults import Hang, SlowDependency, proxied
 from harness.faults.base import Fault, FaultContext
 from harness.judgement import verdict
 from harness.kube.eventually import eventually
@@ -136,6 +136,7 @@ async def everything(folder: Path) -> dict[str, TrialEnd]:
                 run("nobody", entry="nobody"),
                 run("unused", faults=[SlowDependency("unused", latency="2s")]),
                 run("tight-quota", component="tight-quota"),
+                run("cured", faults=[Hang("workload")]),
                 run("readiness-wrong", component="readiness-wrong", waits=True),
                 run("crash-loop", component="crash-loop", waits=True),
             ):
@@ -229,6 +230,13 @@ def test_a_dependency_that_the_workload_does_not_use(ends: dict[str, TrialEnd]) 
 def test_a_quota_of_the_subject_does_not_meet_our_pods(ends: dict[str, TrialEnd]) -> None:
     end = ends["tight-quota"]
     assert blamed(end) == ("survived", None), end.result.deciding
+
+
+def test_the_restart_that_cures_is_no_failure(ends: dict[str, TrialEnd]) -> None:
+    end = ends["cured"]
+    assert blamed(end) == ("survived", None), end.result.deciding
+    history = history_of(end)
+    assert len(history.restarts("workload", history.watched)) == 1
 
 
 def test_load_that_never_arrives(ends: dict[str, TrialEnd]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness import Expect, Load, Scenario, objectives
 from harness.cluster.clusters import Cluster
 from harness.commands.running import until_done
-from harness.declare import Fault
+from harness.declare import Fault, Objective
 from harness.faults import SlowDependency
 from harness.history.facts import Json
 from harness.history.history import History
@@ -32,8 +32,20 @@ SUBJECT = Path(__file__).parent / "subject"
 SLOW = SlowDependency("database", latency="2s")
 
 
+JUDGED_BY = (
+    objectives.restarts("workload", at_most=0),
+    objectives.availability(at_least=0.99, during="recovered"),
+    objectives.recovery(within="readiness + 10s"),
+)
+
+
 def scenario(
-    faults: Sequence[Fault] = (SLOW,), *, variant: str, expect: Expect, control: str = "4s"
+    faults: Sequence[Fault] = (SLOW,),
+    *,
+    variant: str,
+    expect: Expect,
+    judged_by: Sequence[Objective] = JUDGED_BY,
+    control: str = "4s",
 ) -> Scenario:
     """The slow database in its shortest form: 10 requests/s, a control run of four seconds."""
     return Scenario(
@@ -44,11 +56,7 @@ def scenario(
         load=Load(rate=10, timeout="5s"),
         control=control,
         faults=faults,
-        objectives=[
-            objectives.restarts("workload", at_most=0),
-            objectives.availability(at_least=0.99, during="recovered"),
-            objectives.recovery(within="readiness + 10s"),
-        ],
+        objectives=judged_by,
         variants={variant: expect},
     )
 
@@ -60,6 +68,7 @@ async def carry_out(
     name: str,
     expect: Expect = Expect("survived"),  # noqa: B008 - frozen
     faults: Sequence[Fault] = (SLOW,),
+    judged_by: Sequence[Objective] = JUDGED_BY,
     component: str | None = None,
     entry: str = "entry",
     control: str = "4s",
@@ -75,7 +84,7 @@ async def carry_out(
     subject = subject.model_copy(update={"roles": roles})
     defect = SUBJECT / "variants" / component if component else None
     manifests = await read(subject, defect, supply)
-    planted = scenario(faults, variant=name, expect=expect, control=control)
+    planted = scenario(faults, variant=name, expect=expect, judged_by=judged_by, control=control)
     prepared = Prepared(planted, {name: manifests})
     each = await plan(prepared, name, supply, seed=1, folder=folder)
 
