@@ -32,7 +32,7 @@ State = Literal["met", "broken", "open"]
 
 Scope = Literal["namespace", "node", "cluster", "machine"]
 
-Shape = Literal["single", "workers", "ha"]
+Shape = Literal["single", "workers", "ha", "full"]
 
 Expected = Literal["survived", "failed"]
 

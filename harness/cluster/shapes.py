@@ -38,8 +38,7 @@ class Shape:
 
     def serves(self, asked: Shape) -> bool:
         """True if what asks for a cluster of the other shape may stand on one of this."""
-        order = list(SHAPES)
-        return order.index(self.name) >= order.index(asked.name)
+        return self.control_planes >= asked.control_planes and self.workers >= asked.workers
 
     @property
     def minimum_memory(self) -> int:
@@ -65,9 +64,12 @@ SHAPES = {
             name="workers", summary="one control plane, three workers", control_planes=1, workers=3
         ),
         Shape(name="ha", summary="three control planes", control_planes=3, workers=0),
+        Shape(
+            name="full", summary="three control planes, three workers", control_planes=3, workers=3
+        ),
     )
 }
-"""By name, the smallest first: each serves what those before it serve."""
+"""By name, the smallest first; the last one serves whatever any asks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +94,8 @@ def shape(name: str) -> Shape:
 
 def smallest(asked: Iterable[str]) -> str:
     """The name of the smallest shape that serves all of these names."""
-    order = list(SHAPES)
-    return max(asked, key=order.index, default=order[0])
+    wanted = [SHAPES[name] for name in asked]
+    return next(s.name for s in SHAPES.values() if all(s.serves(each) for each in wanted))
 
 
 def render(

@@ -28,7 +28,7 @@ def up(
         ShapeName | None,
         typer.Option(
             help="single: one node. workers: a control plane and three workers. ha: three control "
-            "planes. Default: what the cluster has, else single."
+            "planes. full: three of each. Default: what the cluster has, else single."
         ),
     ] = None,
     rebuild: Annotated[bool, typer.Option(help="Make it anew even if it is well.")] = False,

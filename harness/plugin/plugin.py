@@ -71,7 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         'harness(shape="single", *, exclusive=False): the cluster shape that a test needs (single, '
-        "workers or ha), and whether it must have the cluster to itself",
+        "workers, ha or full), and whether it must have the cluster to itself",
     )
     if not hasattr(config, "workerinput"):
         _check_options(config)

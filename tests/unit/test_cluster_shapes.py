@@ -91,7 +91,13 @@ def test_nodes_are_named_as_kind_names_them() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "smallest"),
-    [([], "single"), (["single"], "single"), (["workers", "single"], "workers")],
+    [
+        ([], "single"),
+        (["single"], "single"),
+        (["workers", "single"], "workers"),
+        (["single", "ha"], "ha"),
+        (["workers", "ha"], "full"),
+    ],
 )
 def test_the_smallest_shape_that_serves_all(asked: list[str], smallest: str) -> None:
     found = shapes.smallest(asked)
