@@ -178,6 +178,17 @@ def test_qos_is_asked_of_every_pod() -> None:
     assert wanted.seen(tale.until()) is None
 
 
+def test_the_qos_class_of_pods_that_stand_already_counts() -> None:
+    tale = calm()
+    for record in tale.records:
+        if record["type"] == "object" and record["kind"] == "Pod":
+            record["object"]["status"]["qosClass"] = "Burstable"
+    sighting = shows.qos("workload", equals="Burstable").seen(tale.until())
+    assert sighting is not None
+    assert sighting.at == at(20)
+    assert shows.qos("workload").seen(tale.until()) is None
+
+
 def test_a_cured_fault_counts_on_and_an_absent_one_does_not() -> None:
     tale = Tale()
     tale.measure(21, True)

@@ -179,7 +179,7 @@ class Stuck(Watched):
 @register("shows", "qos")
 @dataclass(frozen=True)
 class QosClass(Watched):
-    """Every pod of the role that was started since injection has this `status.qosClass`."""
+    """Every pod of the role that stands after the injection has this `status.qosClass`."""
 
     on: str
     equals: str = field(default="Guaranteed", kw_only=True)
@@ -190,14 +190,18 @@ class QosClass(Watched):
 
     def seen_in(self, window: Window, history: History) -> Sighting | None:
         """The first pod, if no pod of the role has another class."""
-        mine = {pod.uid: pod.name for pod in history.pods_of(self.on)}
-        found: list[tuple[int, str, str]] = []
+        standing = {
+            pod.uid: pod.name
+            for pod in history.pods_of(self.on)
+            if (state := pod.at(window.begin)) is None or not state.gone
+        }
+        found: dict[str, tuple[int, str]] = {}
         for record in history.objects("Pod"):
             uid = record["object"]["metadata"].get("uid", "")
             qos = record["object"].get("status", {}).get("qosClass")
-            if uid in mine and qos and window.holds(record["t"]):
-                found.append((record["t"], mine[uid], qos))
-        if not found or any(qos != self.equals for _, _, qos in found):
+            if uid in standing and qos and (window.end is None or record["t"] < window.end):
+                found.setdefault(uid, (max(record["t"], window.begin), qos))
+        if not found or any(qos != self.equals for _, qos in found.values()):
             return None
-        t, name, qos = found[0]
-        return Sighting(t, f"{name} is {qos}")
+        t, uid = min((t, uid) for uid, (t, _) in found.items())
+        return Sighting(t, f"{standing[uid]} is {self.equals}")
