@@ -256,17 +256,20 @@ def _finding(name: str, finding: Finding) -> Json:
 def settled(history: History, objectives: Sequence[Objective], expect: Expect) -> bool:
     """True if the fault need not be kept up: exposure is reached, or all evidence is in.
 
-    Exposure is not all where an objective waits for something that can only happen before the heal.
-    All evidence is in when an objective is broken and everything that the variant must show has
-    been seen.
+    Exposure is not all where an objective waits for something that can only happen before the heal,
+    and where a survivor has not shown yet what cured it. All evidence is in when an objective is
+    broken and everything that the variant must show has been seen. What never comes is bounded by
+    the caller.
     """
     felts = [felt(history, i) for i in range(len(history.faults))]
     if not all(f.ever for f in felts):
         return False
     found = [o.judge(history) for o in objectives]
+    shown = all(s.seen(history) is not None for s in expect.shows)
     if any(f.state == "broken" for f in found):
-        # What a variant must show may come later than the failure; the caller bounds the wait.
-        return all(s.seen(history) is not None for s in expect.shows)
+        return shown
+    if expect.verdict == "survived" and not shown:
+        return False
     if any(f.state == "open" and f.before_heal for f in found):
         return False
     needed = exposure_needed(history, objectives)

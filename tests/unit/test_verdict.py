@@ -245,6 +245,15 @@ def test_fault_is_kept_up_until_exposure() -> None:
     assert settled(calm().until(36.5), given, SURVIVES)
 
 
+def test_fault_is_kept_up_until_a_survivor_showed_what_cured_it() -> None:
+    given = [Says(OPEN, needs=10.0)]
+    wanted = Expect("survived", [shows.restarts("workload")])
+    tale = calm()
+    assert not settled(tale.until(36.5), given, wanted)
+    tale.pod(36, "a", restarts=1)
+    assert settled(tale.until(36.5), given, wanted)
+
+
 def test_fault_is_kept_up_until_all_evidence_is_in() -> None:
     wanted = Expect("failed", [shows.restarts("workload")])
     tale = calm()
