@@ -75,7 +75,12 @@ def test_with_a_subject_only_what_applies_is_collected(inner: Any) -> None:
     scenarios = str(paths.data("scenarios"))
     result = inner.run(scenarios, f"--harness-subject={shop}", "--collect-only", "-q")
     collected = {line.rpartition("::")[2] for line in result.outlines if "::" in line}
-    apply = ("deadlock-without-liveness", "liveness-checks-database", "liveness-hits-main-endpoint")
+    apply = (
+        "deadlock-without-liveness",
+        "liveness-checks-database",
+        "liveness-hits-main-endpoint",
+        "readiness-shared-dependency-blackout",
+    )
     assert collected == {f"{slug}[{v}]" for slug in apply for v in ("as-given", "fragile")}
 
 

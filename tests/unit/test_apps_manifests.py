@@ -23,6 +23,7 @@ DECIDING = {
     "liveness-checks-database": {f"{CONTAINER}.livenessProbe", f"{CONTAINER}.readinessProbe"},
     "liveness-hits-main-endpoint": {f"{CONTAINER}.livenessProbe", f"{CONTAINER}.readinessProbe"},
     "deadlock-without-liveness": {f"{CONTAINER}.livenessProbe"},
+    "readiness-shared-dependency-blackout": {f"{CONTAINER}.readinessProbe"},
     "slow-start-without-startup-probe": {
         f"{CONTAINER}.livenessProbe",
         f"{CONTAINER}.startupProbe",
