@@ -237,7 +237,7 @@ async def _finish(record: ClusterRecord, parts: _Parts) -> Cluster:
     record.versions = VersionsRecord(
         kubernetes=info["kubeletVersion"],
         containerd=info["containerRuntimeVersion"].replace("://", " "),
-        kind=go_programs.KIND_VERSION,
+        kind=go_programs.KIND.version,
         node_image=parts.image,
     )
     record.phase = "ready"

@@ -1,6 +1,8 @@
 """Programs that are built from pinned Go modules: kind, Toxiproxy, the registry, Kubernetes itself.
 
-Each build goes to its own folder, named after everything that it depends on, so it happens once.
+Each is built in a module of ours, whose go.sum has the checksum of every module below it: what a
+proxy gives instead is refused, whatever the machine's own settings say. Each build goes to its own
+folder, named after everything that it depends on, so it happens once.
 Which of the programs go into which image is decided elsewhere.
 """
 
@@ -25,7 +27,6 @@ from harness.host.commands import CommandError, output
 from harness.host.engine import Engine
 from harness.host.progress import Step, lower_priority, step
 
-KIND_VERSION = "v0.33.0"
 GO_NEEDED = (1, 26)
 # The Python package that carries Go for machines without one; hashes are in the file.
 _GO_REQUIREMENTS = "node-image/go/toolchain.txt"
@@ -33,17 +34,16 @@ _GO_REQUIREMENTS = "node-image/go/toolchain.txt"
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """One Go build: packages of a released module, or the tools of a go.mod of ours.
+    """One Go build: `packages` of a module of ours, without any the tools that its go.mod names.
 
-    `tree` names a folder under `kind-configs`; without it `packages` are installed
-    at `version`. `stamp` are linker variables (`-X`), `rename` maps what Go calls a program to
-    what it is called here.
+    `tree` is the module's folder under `kind-configs`. `stamp` are linker variables (`-X`),
+    `rename` maps what Go calls a program to what it is called here.
     """
 
     name: str
     version: str
+    tree: str
     packages: tuple[str, ...] = ()
-    tree: str = ""
     stamp: tuple[str, ...] = ()
     rename: Mapping[str, str] = field(default_factory=dict)
 
@@ -62,35 +62,30 @@ class Program:
             *self.rename.values(),
         ):
             digest.update(part.encode() + b"\0")
-        if self.tree:
-            folder = _trees() / self.tree
-            for file in sorted(folder.rglob("*")):
-                if file.suffix in {".go", ".mod", ".sum"} and not file.name.endswith("_test.go"):
-                    name = str(file.relative_to(folder))
-                    digest.update(name.encode() + b"\0" + file.read_bytes())
+        for file in sorted(self.module().rglob("*")):
+            if file.suffix in {".go", ".mod", ".sum"} and not file.name.endswith("_test.go"):
+                name = str(file.relative_to(self.module()))
+                digest.update(name.encode() + b"\0" + file.read_bytes())
         return digest.hexdigest()[:12]
+
+    def module(self) -> Path:
+        """Its go.mod, go.sum and sources of ours."""
+        return paths.data("kind-configs") / self.tree
 
     def folder(self) -> Path:
         """Where the built programs stand, once they are built."""
         return paths.binaries() / f"{self.name}-{self.version}-{self.key()}"
 
 
-KIND = Program(name="kind", version=KIND_VERSION, packages=("sigs.k8s.io/kind",))
+KIND = Program(name="kind", version="v0.33.0", tree="go/kind")
 TOXIPROXY = Program(
     name="toxiproxy",
     version="v2.12.0",
-    packages=(
-        "github.com/Shopify/toxiproxy/v2/cmd/server",
-        "github.com/Shopify/toxiproxy/v2/cmd/cli",
-    ),
+    tree="go/toxiproxy",
     stamp=("github.com/Shopify/toxiproxy/v2.Version=2.12.0",),
     rename={"server": "toxiproxy-server", "cli": "toxiproxy-cli"},
 )
-REGISTRY = Program(
-    name="registry",
-    version="v3.1.2",
-    packages=("github.com/distribution/distribution/v3/cmd/registry",),
-)
+REGISTRY = Program(name="registry", version="v3.1.2", tree="go/registry")
 
 
 def kind() -> Path:
@@ -130,8 +125,9 @@ def kubectl(engine: Engine, node_image: str) -> Path:
 def kind_sources() -> Path:
     """The unpacked module of kind, whose `images/base/files` make a Debian into a kind node."""
     text = output(
-        [go(), "mod", "download", "-json", f"{KIND.packages[0]}@{KIND.version}"],
+        [go(), "mod", "download", "-json", "sigs.k8s.io/kind"],
         env=_environment(),
+        cwd=KIND.module(),
         timeout=600,
     )
     return Path(json.loads(text)["Dir"])
@@ -160,23 +156,12 @@ def _build(program: Program, compiler: Path, folder: Path, running: Step) -> Non
     temporary = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    env = _environment()
-    if program.tree:
-        tools = program.packages or ("tool",)
-        words: list[str | Path] = [
-            compiler,
-            "build",
-            "-ldflags",
-            program.ldflags(),
-            "-o",
-            f"{temporary}/",
-            *tools,
-        ]
-        running.run(lower_priority(words), env=env, cwd=_trees() / program.tree)
-    else:
-        versioned = [f"{package}@{program.version}" for package in program.packages]
-        words = [compiler, "install", "-ldflags", program.ldflags(), *versioned]
-        running.run(lower_priority(words), env={**env, "GOBIN": str(temporary)})
+    words = ["build", "-ldflags", program.ldflags(), "-o", f"{temporary}/"]
+    running.run(
+        lower_priority([compiler, *words, *(program.packages or ("tool",))]),
+        env=_environment(),
+        cwd=program.module(),
+    )
     for built, wanted in program.rename.items():
         (temporary / built).rename(temporary / wanted)
     temporary.rename(folder)
@@ -247,16 +232,12 @@ def _log(name: str) -> Path:
     return paths.build() / "logs" / f"{name}.log"
 
 
-def _trees() -> Path:
-    return paths.data("kind-configs")
-
-
 def _environment() -> dict[str, str]:
-    # Proxy, checksum database and caches stay the machine's own; what shapes the result is ours.
+    # Proxy and caches stay the machine's own; what shapes the result is ours, go.sum included.
     return {
         **os.environ,
         "CGO_ENABLED": "0",
-        "GOFLAGS": "-trimpath -buildvcs=false",
+        "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
         "GO111MODULE": "on",

@@ -1,6 +1,6 @@
 """The programs inside a built node image: which modules at which versions, and their images' names.
 
-How a program is built is `toolchain`'s business, how an image is made `node_image`'s.
+How a program is built is `go_programs`' business, how an image is made `node_image`'s.
 """
 
 from __future__ import annotations
@@ -39,18 +39,9 @@ CONTAINERD = Program(
 # etcd and CoreDNS have the versions that kubeadm v1.36.3 asks for; `kubernetes_images` checks it.
 ETCD = Program(name="etcd", version="v3.6.8", tree="node-image/go/etcd", rename={"server": "etcd"})
 COREDNS = Program(name="coredns", version="v1.14.2", packages=(".",), tree="node-image/go/coredns")
-CNI_PLUGINS = Program(
-    name="cni-plugins",
-    version="v1.9.1",
-    packages=tuple(
-        f"github.com/containernetworking/plugins/plugins/{name}"
-        for name in ("main/ptp", "main/loopback", "ipam/host-local", "meta/portmap")
-    ),
-)
+CNI_PLUGINS = Program(name="cni-plugins", version="v1.9.1", tree="node-image/go/cni-plugins")
 LOCAL_PATH_PROVISIONER = Program(
-    name="local-path-provisioner",
-    version="v0.0.30",
-    packages=("github.com/rancher/local-path-provisioner",),
+    name="local-path-provisioner", version="v0.0.30", tree="node-image/go/local-path-provisioner"
 )
 POD_NETWORK = Program(
     name="pod-network", version="1", packages=(".",), tree="node-image/go/pod-network"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from harness import paths
 from harness.errors import HostError, UsageError
+from harness.host import go_programs
+from harness.host.commands import CommandError
 from harness.host.engine import Engine, ensure_engine
 from harness.images import node_image
 from harness.images.base_image import BASE_IMAGE, ensure_base
@@ -32,6 +35,20 @@ def context(tmp_path: Path, engine: Engine) -> Iterator[Path]:
     names = engine.docker("image", "ls", "--quiet", f"resilience-harness/{NAME}").split()
     if names:
         engine.docker("rmi", "--force", *sorted(set(names)))
+
+
+def test_a_go_module_that_is_not_what_it_was_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(go_programs.KIND.module(), tmp_path / "go/kind")
+    sums = tmp_path / "go/kind/go.sum"
+    other = sums.read_text().splitlines()
+    line = next(n for n, text in enumerate(other) if text.startswith("sigs.k8s.io/kind v0"))
+    other[line] = " ".join([*other[line].split()[:2], f"h1:{'A' * 43}="])
+    sums.write_text("\n".join(other) + "\n")
+    monkeypatch.setattr(paths, "data", lambda name: tmp_path)
+    with pytest.raises(CommandError, match="checksum mismatch"):
+        go_programs.kind_sources()
 
 
 def test_an_unchanged_folder_is_not_built_again(engine: Engine, context: Path) -> None:

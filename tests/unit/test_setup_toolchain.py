@@ -10,22 +10,21 @@ from pathlib import Path
 import pytest
 
 from harness import paths
+from harness.addons import csi
 from harness.errors import HostError
 from harness.host import go_programs
 from harness.host.go_programs import Program, build, go_version
 from harness.images import node_programs
 
 FAKE_GO = """#!/bin/sh
-# Stands in for Go: answers its version, and "builds" a file that tells the arguments.
+# Stands in for Go: answers its version, and "builds" a file that tells the module and arguments.
 case $1 in
   version) echo "go version go1.99.0 linux/amd64" ;;
-  install) echo "$@" > "$GOBIN/server"; echo once >> "$COUNT" ;;
-  build) echo "undefined: x" >&2; exit 1 ;;
+  build) [ -z "$UNDEFINED" ] || { echo "undefined: $UNDEFINED" >&2; exit 1; }
+    echo "$PWD $@ $GOFLAGS" > "$5/main"; echo once >> "$COUNT" ;;
 esac
 """
-PROGRAM = Program(
-    name="proxy", version="v1.2.3", packages=("example.com/m/server",), rename={"server": "proxyd"}
-)
+PROGRAM = Program(name="proxy", version="1", tree="node-image/go/pause", rename={"main": "proxyd"})
 
 
 @pytest.fixture
@@ -71,20 +70,24 @@ def test_a_program_is_built_once(fake_go: Path) -> None:
     folder = build(PROGRAM)
     assert build(PROGRAM) == folder
     assert fake_go.read_text() == "once\n"
-    assert "example.com/m/server@v1.2.3" in (folder / "proxyd").read_text()
+    told = (folder / "proxyd").read_text()
+    assert told.startswith(f"{PROGRAM.module()} build ")
+    assert "-mod=readonly" in told, "a module without a checksum here would be taken as it comes"
     assert not list(paths.binaries().glob(".*.part"))
 
 
 def test_another_version_is_another_build(fake_go: Path) -> None:
-    assert build(PROGRAM) != build(replace(PROGRAM, version="v1.2.4"))
+    assert build(PROGRAM) != build(replace(PROGRAM, version="2"))
     assert fake_go.read_text() == "once\nonce\n"
 
 
-def test_a_failed_build_leaves_nothing_and_shows_the_compiler(fake_go: Path) -> None:
-    broken = replace(PROGRAM, tree="node-image/go/pause", packages=(".",))
+def test_a_failed_build_leaves_nothing_and_shows_the_compiler(
+    fake_go: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNDEFINED", "x")
     with pytest.raises(HostError, match="undefined: x"):
-        build(broken)
-    assert not broken.folder().exists()
+        build(PROGRAM)
+    assert not PROGRAM.folder().exists()
 
 
 def test_the_key_follows_sources_and_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,8 +104,23 @@ def test_the_key_follows_sources_and_flags(tmp_path: Path, monkeypatch: pytest.M
     assert program.key() != before
 
 
-def test_every_tree_of_the_node_image_is_pinned() -> None:
-    for program in node_programs.ALL:
-        if program.tree and program is not node_programs.PAUSE:
-            folder = paths.data("kind-configs") / program.tree
-            assert (folder / "go.sum").is_file(), program.name
+PINNED = (go_programs.KIND, go_programs.TOXIPROXY, go_programs.REGISTRY, csi.PROGRAM)
+
+
+@pytest.mark.parametrize("program", [*PINNED, *node_programs.ALL], ids=lambda each: each.name)
+def test_every_module_that_a_program_needs_has_its_checksum_in_the_repository(
+    program: Program,
+) -> None:
+    needed = required((program.module() / "go.mod").read_text())
+    sums = program.module() / "go.sum"
+    known = {tuple(line.split()[:2]) for line in sums.read_text().splitlines()} if needed else set()
+    assert needed <= known
+    assert program.version in {version for _, version in needed} | {"1"}, "named after another one"
+
+
+def required(text: str) -> set[tuple[str, ...]]:
+    """Module and version of everything that a go.mod requires, as it is."""
+    lines = (line.split("//")[0].split() for line in text.splitlines() if "=>" not in line)
+    pairs = {tuple(words[-2:]) for words in lines if len(words) > 1 and words[-1].startswith("v")}
+    # There is no such version: Kubernetes asks for it where a replacement stands for the module.
+    return {(module, version) for module, version in pairs if version != "v0.0.0"}
