@@ -29,6 +29,7 @@ from harness.images import publish
 from harness.images.registry import ensure_registry
 from harness.kube.client import Kube, Obj
 from harness.kube.eventually import eventually
+from harness.labels import DOMAIN, value
 from harness.manifest.images import rewrite
 from harness.manifest.yaml import load_all
 from harness.undo.ledger import Entry, Ledger
@@ -36,9 +37,9 @@ from harness.undo.reach import World
 from harness.undo.record import Record
 from harness.undo.registry import undo
 
-LABEL = "resilience-harness/addon"
-_CONTENT = "resilience-harness/addon-content"
-_OBJECTS = "resilience-harness/addon-objects"
+LABEL = f"{DOMAIN}/addon"
+_CONTENT = f"{DOMAIN}/addon-content"
+_OBJECTS = f"{DOMAIN}/addon-objects"
 
 _READY_SECONDS = 180.0
 _GONE_SECONDS = 120.0
@@ -228,7 +229,7 @@ def _annotations(namespace: Obj | None) -> dict[str, str]:
 
 
 def _recorded(namespace: Obj | None) -> list[_ClusterScoped]:
-    return [tuple(ref) for ref in json.loads(_annotations(namespace).get(_OBJECTS, "[]"))]
+    return [tuple(ref) for ref in json.loads(value(_annotations(namespace), _OBJECTS) or "[]")]
 
 
 async def _mark(

@@ -17,6 +17,7 @@ from harness.cluster.clusters import Cluster
 from harness.errors import ClusterError
 from harness.host.go_programs import Program
 from harness.kube.client import Kube, Obj
+from harness.labels import DOMAIN
 from harness.nodes.nodes import node_commands
 
 DRIVER = "csi.resilience-harness.dev"
@@ -26,7 +27,7 @@ ATTACHABLE = "harness-attachable"
 SHARED = "harness-shared"
 """StorageClass of volumes that may be attached to many nodes (ReadWriteMany)."""
 
-FAULT_LABEL = "resilience-harness/csi-fault"
+FAULT_LABEL = f"{DOMAIN}/csi-fault"
 _PORT = 9808
 _PODS = "app in (csi-controller, csi-node)"
 

@@ -17,11 +17,11 @@ from harness.history.facts import Json
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
 from harness.kube.responses import Answer
+from harness.labels import DOMAIN, MANAGED_BY, MANAGER
 from harness.manifest.objects import Object, name_of, namespace_of
 from harness.undo import namespaces
-from harness.undo.namespaces import MANAGED_BY, MANAGER
 
-PART = "resilience-harness.dev/part"
+PART = f"{DOMAIN}/part"
 """Label of every object of ours: which part of the harness it is."""
 
 _UP_S = 60.0

@@ -15,7 +15,7 @@ from harness.faults import own_pods
 from harness.faults.base import FaultContext
 from harness.history.facts import Json
 from harness.kube.eventually import eventually
-from harness.undo.namespaces import MANAGED_BY, MANAGER, TRIAL
+from harness.labels import of_trial
 from harness.undo.reach import World
 from harness.undo.record import Record
 from harness.undo.registry import undo
@@ -82,7 +82,7 @@ class Probe:
             "kind": "VolumeAttachment",
             "metadata": {
                 "name": f"harness-probe-{ctx.trial}",
-                "labels": {TRIAL: ctx.trial, MANAGED_BY: MANAGER},
+                "labels": of_trial(ctx.trial),
             },
             "spec": {
                 "attacher": csi.DRIVER,

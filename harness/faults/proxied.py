@@ -16,6 +16,7 @@ from harness.errors import FaultError, ManifestError
 from harness.faults import agent_pod, own_pods, workloads
 from harness.faults.base import SUPPORTED, FaultContext, Met, Support
 from harness.history.facts import Json
+from harness.labels import DOMAIN
 from harness.manifest.interpose import Interposed, Proxy, Route, Unsupported, interpose
 from harness.manifest.objects import Object, find, service_port
 from harness.manifest.subject_file import Role
@@ -30,7 +31,7 @@ TTL_S = 30.0
 LATELY_S = 5.0
 """A connection was seen if it is open, or was made this shortly before; seconds."""
 
-_PROXY_LABEL = "resilience-harness.dev/proxy-of"
+_PROXY_LABEL = f"{DOMAIN}/proxy-of"
 _PORT = 8475
 
 

@@ -18,6 +18,7 @@ from harness.faults.base import Achieved, Fault, FaultContext, Met, Support
 from harness.history.facts import Json
 from harness.kube.client import ApiError
 from harness.kube.eventually import eventually
+from harness.labels import DOMAIN, spellings, value
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
 from harness.undo.reach import World
@@ -27,7 +28,7 @@ from harness.undo.registry import undo
 UNDO = "cordon"
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 """The annotation with which `kubectl rollout restart` changes a pod template."""
-CORDONED_BY = "resilience-harness/cordoned-by"
+CORDONED_BY = f"{DOMAIN}/cordoned-by"
 """On a node: the trial that cordoned it. A node that was cordoned by somebody else stays so."""
 
 _UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
@@ -110,11 +111,11 @@ async def uncordon(record: Record, world: World) -> None:
         node = await kube.find("v1", "Node", name)
         if node is None:
             continue
-        by = (node["metadata"].get("annotations") or {}).get(CORDONED_BY)
+        by = value(node["metadata"].get("annotations"), CORDONED_BY)
         if by != record.data["trial"]:
             continue
         free: Json = {
-            "metadata": {"annotations": {CORDONED_BY: None}},
+            "metadata": {"annotations": dict.fromkeys(spellings(CORDONED_BY))},
             "spec": {"unschedulable": None},
         }
         try:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from harness.faults import workloads
 from harness.faults.base import FaultContext
 from harness.kube.client import ApiError
+from harness.labels import DOMAIN
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
 from harness.undo.reach import World
@@ -24,7 +25,7 @@ UNDO = "rollout"
 HEALED_WITHIN = "120s"
 """A rollout back takes as long as pods take to start, one after the other."""
 
-_ANNOTATION = "resilience-harness.dev/rollout"
+_ANNOTATION = f"{DOMAIN}/rollout"
 
 
 async def roll_out(ctx: FaultContext, role: Role, change: Callable[[Object], None]) -> None:

@@ -25,9 +25,9 @@ from harness.faults.probe_volume import CLAIM, EXCHANGE_S, Operation, Probe
 from harness.history.facts import Json
 from harness.images.host_facts import HostFacts
 from harness.kube.eventually import eventually
+from harness.labels import TRIAL, of_trial
 from harness.manifest.objects import Object, name_of, namespace_of, pod_spec, pods_of_role
 from harness.manifest.subject_file import Role
-from harness.undo.namespaces import MANAGED_BY, MANAGER, TRIAL
 from harness.undo.reach import World
 from harness.undo.record import Record
 from harness.undo.registry import undo
@@ -136,7 +136,7 @@ class StuckVolume(Fault):
                     delay=timedelta(seconds=seconds(self.delay)) or None,
                     refuse=self.refuse,
                     expires=_expiry(),
-                    labels={TRIAL: ctx.trial, MANAGED_BY: MANAGER},
+                    labels=of_trial(ctx.trial),
                 )
             )
 

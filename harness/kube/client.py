@@ -14,13 +14,12 @@ from typing import Any
 
 from harness.kube import pod_exec
 from harness.kube.discovery import Resource
-from harness.kube.objects import FIELD_MANAGER, Obj, Objects
+from harness.kube.objects import Obj, Objects
 from harness.kube.pod_exec import ExecResult
 from harness.kube.responses import Answer, ApiError, Stage, UnreachableError, error_of
 from harness.kube.transport import open_wire
 
 __all__ = [
-    "FIELD_MANAGER",
     "Answer",
     "ApiError",
     "ExecResult",

@@ -1,7 +1,7 @@
 """Plain objects in and out of an API server: reading, applying, changing, deleting.
 
 No generated models: an object is what was sent or received, so a history or an undo record can
-keep it as it is. `Kube` in `api.py` is what everybody uses; it adds the ways through the API
+keep it as it is. `Kube` in `client.py` is what everybody uses; it adds the ways through the API
 server to pods and nodes.
 """
 
@@ -16,12 +16,11 @@ from harness.kube.discovery import Discovery, Resource
 from harness.kube.eventually import eventually
 from harness.kube.responses import Answer, ApiError
 from harness.kube.transport import Wire
+from harness.labels import MANAGER
 from harness.manifest.variants import apply_order
 
 Obj = dict[str, Any]
 Objs = list[Obj]
-
-FIELD_MANAGER = "resilience-harness"
 
 _PATCH_TYPES = {
     "merge": "application/merge-patch+json",
@@ -115,7 +114,7 @@ class Objects:
     async def create(self, obj: Mapping[str, Any], namespace: str | None = None) -> Obj:
         api_version, kind, _, own = _identity(obj)
         path = await self._path(api_version, kind, None, own or namespace)
-        params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        params = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
         return _object(await self.wire.request("POST", path, params=params, body=dict(obj)))
 
     async def apply(
@@ -135,7 +134,7 @@ class Objects:
                 remedy="Give it a name; generateName works only with create.",
             )
         path = await self._path(api_version, kind, name, own or namespace, subresource)
-        params = {"fieldManager": FIELD_MANAGER, "force": "true", "fieldValidation": "Strict"}
+        params = {"fieldManager": MANAGER, "force": "true", "fieldValidation": "Strict"}
         if dry_run:
             params["dryRun"] = "All"
         body = copy.deepcopy(dict(obj))
@@ -174,7 +173,7 @@ class Objects:
         subresource: str = "",
     ) -> Obj:
         path = await self._path(api_version, kind, name, namespace, subresource)
-        params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        params = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
         answer = await self.wire.request(
             "PATCH",
             path,
@@ -189,7 +188,7 @@ class Objects:
         """PUT; with metadata.resourceVersion it is refused (409) if the object has changed."""
         api_version, kind, name, namespace = _identity(obj)
         path = await self._path(api_version, kind, name, namespace, subresource)
-        params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        params = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
         return _object(await self.wire.request("PUT", path, params=params, body=dict(obj)))
 
     async def delete(

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import ManifestError
+from harness.labels import DOMAIN, MANAGER
 from harness.manifest.objects import (
     Object,
     Ref,
@@ -28,7 +29,7 @@ from harness.manifest.objects import (
     service_workloads,
 )
 
-LEADS_TO = "resilience-harness.dev/leads-to"
+LEADS_TO = f"{DOMAIN}/leads-to"
 """Annotation of an EndpointSlice: the pod whose address it is to have."""
 
 _FRONT_ONLY = (
@@ -206,7 +207,7 @@ def _slice(service: Object, proxy: Proxy, routes: Sequence[Route]) -> Object:
         "name": f"{name_of(service)}-proxy",
         "labels": {
             "kubernetes.io/service-name": name_of(service),
-            "endpointslice.kubernetes.io/managed-by": "resilience-harness",
+            "endpointslice.kubernetes.io/managed-by": MANAGER,
         },
         "annotations": {LEADS_TO: proxy.name},
     }

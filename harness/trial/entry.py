@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from harness.errors import ManifestError, WaitTimeout
 from harness.kube.eventually import eventually
+from harness.labels import MANAGED_BY, MANAGER
 from harness.manifest.objects import Object, Ref, service_port
 
 
@@ -25,7 +26,7 @@ def entry_service(service: Object, ref: Ref, node_port: int) -> Object:
         "metadata": {
             "name": "harness-entry",
             "namespace": ref.namespace,
-            "labels": {"app.kubernetes.io/managed-by": "resilience-harness"},
+            "labels": {MANAGED_BY: MANAGER},
         },
         "spec": {
             "type": "NodePort",

@@ -26,7 +26,7 @@ from harness.kube.kubelet import FailedProbes, PodCpu, WorkingSet, failed_probes
 from harness.kube.responses import ApiError, UnreachableError
 from harness.kube.store import Store
 from harness.kube.watch import Blindness, Change, Watcher, WatchSpec
-from harness.undo.namespaces import TRIAL
+from harness.labels import TRIAL
 from harness.units import quantity_bytes
 
 _NAMESPACED = (

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.kube.client import ApiError, Kube, Obj, Resource
-from harness.undo.namespaces import MANAGED_BY, MANAGER, TRIAL
+from harness.labels import MANAGED_BY, MANAGER, TRIAL, value
 
 NodeCheck = Callable[[str], Awaitable[Mapping[str, str]]]
 """Asked for each node: facts of it by name, for example nftables rules, that must be as before."""
@@ -232,7 +232,7 @@ def _seen(item: Obj) -> Seen:
     return Seen(
         uid=metadata["uid"],
         version=_version(metadata),
-        trial=labels.get(TRIAL, "") if labels.get(MANAGED_BY) == MANAGER else "",
+        trial=(value(labels, TRIAL) or "") if labels.get(MANAGED_BY) == MANAGER else "",
     )
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from harness.cluster.clusters import Cluster
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
+from harness.labels import TRIAL, of_trial, value
 from harness.undo.ledger import Entry, Ledger
-from harness.undo.namespaces import MANAGED_BY, MANAGER, TRIAL
 from harness.undo.reach import World
 from harness.undo.record import Record
 from harness.undo.registry import undo
@@ -26,8 +26,7 @@ async def create(
 ) -> Entry:
     """Apply a cluster-scoped object, recorded first and labelled with its trial."""
     labelled = copy.deepcopy(dict(obj))
-    labels = labelled["metadata"].setdefault("labels", {})
-    labels.update({MANAGED_BY: MANAGER, TRIAL: trial})
+    labelled["metadata"].setdefault("labels", {}).update(of_trial(trial))
     data = {
         "api_version": obj["apiVersion"],
         "kind": obj["kind"],
@@ -44,7 +43,7 @@ async def _delete(record: Record, world: World) -> None:
     api_version, kind, name = (record.data[k] for k in ("api_version", "kind", "name"))
     found = await kube.find(api_version, kind, name)
     # The record was written before the object was made: the name may be somebody else's.
-    if found is None or (found["metadata"].get("labels") or {}).get(TRIAL) != record.trial:
+    if found is None or value(found["metadata"].get("labels"), TRIAL) != record.trial:
         return
     await kube.delete(api_version, kind, name, uid=found["metadata"]["uid"])
 

@@ -13,14 +13,11 @@ from harness.cluster.clusters import Cluster
 from harness.errors import ClusterError, ResidueError, WaitTimeout
 from harness.kube.client import ApiError, Kube, Obj, Resource
 from harness.kube.eventually import eventually
+from harness.labels import TRIAL, of_trial, value
 from harness.undo.ledger import Entry, Ledger
 from harness.undo.reach import World
 from harness.undo.record import Record
 from harness.undo.registry import undo
-
-MANAGED_BY = "app.kubernetes.io/managed-by"
-MANAGER = "resilience-harness"
-TRIAL = "resilience-harness/trial"
 
 DELETE_SECONDS = 120.0
 # Pods of a namespace that goes have nothing left to save; SIGTERM, then this, then SIGKILL.
@@ -46,7 +43,7 @@ async def create(
     namespace: Obj = {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": name, "labels": {**(labels or {}), MANAGED_BY: MANAGER, TRIAL: trial}},
+        "metadata": {"name": name, "labels": {**(labels or {}), **of_trial(trial)}},
     }
     try:
         await kube.create(namespace)
@@ -148,7 +145,7 @@ async def _delete_namespace(record: Record, world: World) -> None:
 
 
 def _trial_of(namespace: Obj) -> str | None:
-    return (namespace["metadata"].get("labels") or {}).get(TRIAL)
+    return value(namespace["metadata"].get("labels"), TRIAL)
 
 
 def _blocks(obj: Obj) -> bool:

@@ -19,6 +19,7 @@ from harness.cluster.leases import cluster_lease
 from harness.errors import ResidueError
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
+from harness.labels import TRIAL
 from harness.nodes.audit import AuditLog, AuditRecord
 from harness.nodes.nodes import node_commands
 from harness.undo import namespaces
@@ -105,7 +106,7 @@ async def test_an_undo_of_a_rebuilt_cluster_is_closed_and_touches_nothing(
     cluster: Cluster, trial: str, tmp_path: Path
 ) -> None:
     async with connected(cluster) as kube:
-        await kube.create(namespace(f"shop-{trial}", **{namespaces.TRIAL: trial}))
+        await kube.create(namespace(f"shop-{trial}", **{TRIAL: trial}))
         try:
             with Ledger.open(tmp_path) as ledger:
                 old = {**vars(cluster), "uid": "00000000-of-the-cluster-before"}

@@ -119,10 +119,10 @@ async def test_a_snapshot_holds_what_lasts_and_passes_over_what_follows_another(
                     "ours",
                     labels={
                         "app.kubernetes.io/managed-by": "resilience-harness",
-                        "resilience-harness/trial": "t1",
+                        "resilience-harness.dev/trial": "t1",
                     },
                 ),
-                item("labelled-by-somebody", labels={"resilience-harness/trial": "t1"}),
+                item("labelled-by-somebody", labels={"resilience-harness.dev/trial": "t1"}),
             ],
             "/api/v1/pods": [
                 item("static", namespace="kube-system"),

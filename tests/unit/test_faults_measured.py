@@ -293,7 +293,7 @@ def test_those_that_had_to_move_are_the_new_pods(world: World) -> None:
     moved = pod("api-new", node="n2")
     moved["metadata"]["annotations"] = {"kubectl.kubernetes.io/restartedAt": "now"}
     cordoned = node("n1", "True")
-    cordoned["metadata"]["annotations"] = {"resilience-harness/cordoned-by": "t1"}
+    cordoned["metadata"]["annotations"] = {"resilience-harness.dev/cordoned-by": "t1"}
     cordoned["spec"]["unschedulable"] = True
     world.listed["Node"] = [cordoned, node("n2", "True")]
     template = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}

@@ -12,6 +12,7 @@ from fake_apiserver import FakeApiServer, fake_apiserver, status
 
 from harness.cluster.clusters import Cluster, Versions
 from harness.errors import ClusterError, ResidueError
+from harness.labels import TRIAL
 from harness.undo import namespaces
 from harness.undo.ledger import Ledger
 from harness.undo.reach import open_world
@@ -38,7 +39,7 @@ class Namespaces:
 
     def __init__(self, server: FakeApiServer, *, trial: str | None, goes: bool = True) -> None:
         self.exists = trial is not None
-        self.labels = {namespaces.TRIAL: trial}
+        self.labels = {TRIAL: trial}
         self.goes = goes
         self.calls: list[str] = []
         server.on("/api/v1/namespaces", self._create)
@@ -94,7 +95,7 @@ async def test_made_with_labels_and_deleted_by_its_undo(tmp_path: Path) -> None:
             assert there.labels == {
                 "a": "b",
                 "app.kubernetes.io/managed-by": "resilience-harness",
-                "resilience-harness/trial": "t1",
+                "resilience-harness.dev/trial": "t1",
             }
             await entry.undo(world)
             assert not there.exists
@@ -113,6 +114,17 @@ async def test_somebody_elses_namespace_is_neither_taken_nor_deleted(tmp_path: P
             entry = ledger.record("namespace", {"name": "shop-t1"}, cluster=CLUSTER, trial="t1")
             await entry.undo(world)
         assert "DELETE" not in there.calls
+
+
+async def test_a_namespace_that_an_earlier_version_labelled_is_still_healed(tmp_path: Path) -> None:
+    async with fake_apiserver() as (server, kube), open_world() as world:
+        there = Namespaces(server, trial="t1")
+        there.labels = {"resilience-harness/trial": "t1"}
+        world.adopt(CLUSTER, kube=kube)
+        with Ledger.open(tmp_path) as ledger:
+            entry = ledger.record("namespace", {"name": "shop-t1"}, cluster=CLUSTER, trial="t1")
+            await entry.undo(world)
+        assert not there.exists
 
 
 async def test_undoing_what_was_never_made_does_nothing(tmp_path: Path) -> None:

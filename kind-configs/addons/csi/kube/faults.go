@@ -19,7 +19,7 @@ import (
 )
 
 // FaultLabel marks the ConfigMaps that are faults.
-const FaultLabel = "resilience-harness/csi-fault"
+const FaultLabel = "resilience-harness.dev/csi-fault"
 
 // Watcher keeps a gate as the ConfigMaps say. Without the API server the last known faults stay in
 // force until they expire.
