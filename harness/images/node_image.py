@@ -22,6 +22,7 @@ from harness.errors import HostError
 from harness.host import build_settings, go_programs
 from harness.host.engine import Engine
 from harness.host.progress import Step, step
+from harness.images import tags
 from harness.images.base_image import ensure_base, offered, pull
 from harness.images.node_programs import (
     ALL,
@@ -67,7 +68,7 @@ def node_image(engine: Engine) -> str:
             return choice.image
         if choice.origin == "pulled" and not _pull_base(engine, choice):
             choice = _offline(engine)
-        if choice.origin == "built" and not _present(engine, choice.base):
+        if choice.origin == "built" and not tags.built(engine, choice.base):
             _build_system(engine, choice.base)
         with step("node image: tools that faults need", log=_log("tools")) as running:
             _stage(engine, running, "node", choice.image, {"BASE": choice.base})
@@ -137,12 +138,8 @@ def _choice(
 ) -> NodeImageChoice:
     image = f"{_REPOSITORY}:{_hash([base, *_contents(['Dockerfile', 'files/install-packages'])])}"
     return NodeImageChoice(
-        image=image, base=base, origin=origin, reason=reason, present=_present(engine, image)
+        image=image, base=base, origin=origin, reason=reason, present=tags.built(engine, image)
     )
-
-
-def _present(engine: Engine, image: str) -> bool:
-    return engine.succeeds("image", "inspect", image)
 
 
 def _prune(engine: Engine, keep: set[str]) -> None:
@@ -160,7 +157,7 @@ def _offline(engine: Engine) -> NodeImageChoice:
 
 def _pull_base(engine: Engine, choice: NodeImageChoice) -> bool:
     """True when kind's image is there; False when it is not and the choice was automatic."""
-    if _present(engine, choice.base):
+    if engine.succeeds("image", "inspect", choice.base):
         return True
     with step("node image: kind's own") as running:
         if pull(engine, choice.base):
@@ -240,7 +237,7 @@ def _stage(
 ) -> None:
     folder = _folder()
     words: list[str | Path] = ["docker", "build", "--progress=plain", f"--target={target}"]
-    words += [f"--tag={tag}", f"--file={folder / 'Dockerfile'}", "--provenance=false"]
+    words += [*tags.words(tag), f"--file={folder / 'Dockerfile'}", "--provenance=false"]
     words += build_settings.build_words(paths.build() / "host")
     for name, value in arguments.items():
         words += ["--build-arg", f"{name}={value}"]

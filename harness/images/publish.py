@@ -18,11 +18,11 @@ from filelock import FileLock
 from harness import paths
 from harness.errors import HostError, UsageError
 from harness.host import build_settings
-from harness.host.commands import CommandError
 from harness.host.engine import Engine
 from harness.host.progress import step
+from harness.images import tags
 from harness.images.base_image import BASE_IMAGE, ensure_base
-from harness.images.registry import REGISTRY, Registry
+from harness.images.registry import PUSH_CONTAINER, REGISTRY, Registry
 
 _LOCAL_PREFIX = "resilience-harness"
 # What tools leave beside sources; also kept out of builds by the .dockerignore of each context.
@@ -52,7 +52,7 @@ def build_image(
 
     Inputs are the context's files with their modes, the Dockerfile, the arguments and the
     identities of its base images. The build may use this machine's package mirrors through the
-    secrets that `host_config.build_words` lists. Raises `HostError` with the end of the log.
+    secrets that `build_settings.build_words` lists. Raises `HostError` with the end of the log.
     """
     file = dockerfile or context / "Dockerfile"
     arguments = dict(build_args or {})
@@ -61,16 +61,16 @@ def build_image(
         ensure_base(engine)
     identities = [_identity(engine, base) for base in bases]
     tag = f"{_LOCAL_PREFIX}/{name}:{_key(context, file, arguments, identities)}"
-    if engine.succeeds("image", "inspect", tag):
+    if tags.built(engine, tag):
         return tag
     paths.build().mkdir(parents=True, exist_ok=True)
     safe = name.replace("/", "-")
     with FileLock(paths.build() / f"image-{safe}.lock"):
-        if engine.succeeds("image", "inspect", tag):
+        if tags.built(engine, tag):
             return tag
         with step(f"image {name}", log=paths.build() / "logs" / f"image-{safe}.log") as running:
             words: list[str | Path] = ["docker", "build", "--progress=plain"]
-            words += ["--provenance=false", f"--tag={tag}", f"--file={file}"]
+            words += ["--provenance=false", *tags.words(tag), f"--file={file}"]
             words += build_settings.build_words(paths.build() / "host")
             for key, value in arguments.items():
                 words += ["--build-arg", f"{key}={value}"]
@@ -80,7 +80,10 @@ def build_image(
 
 
 def push_image(engine: Engine, registry: Registry, local: str) -> ImageRef:
-    """Put a local image into the registry; does nothing when its content is already there."""
+    """Put a local image into the registry; does nothing when its content is already there.
+
+    What stands behind a tag there is known by its content, so the reference is of this very image.
+    """
     identity = _identity(engine, local)
     if not identity:
         raise UsageError(
@@ -89,7 +92,7 @@ def push_image(engine: Engine, registry: Registry, local: str) -> ImageRef:
         )
     name = repository(local)
     tag = identity.removeprefix("sha256:")[:24]
-    digest = registry.digest_of(name, tag)
+    digest = registry.digest_of(name, tag, identity)
     if digest is None:
         remote = f"{registry.push_host}/{name}:{tag}"
         engine.docker("tag", local, remote)
@@ -97,11 +100,11 @@ def push_image(engine: Engine, registry: Registry, local: str) -> ImageRef:
             engine.docker("push", "--quiet", remote, timeout=900)
         finally:
             engine.docker("rmi", remote, check=False)
-        digest = registry.digest_of(name, tag)
+        digest = registry.digest_of(name, tag, identity)
     if digest is None:
         raise HostError(
-            f"the local registry has no {name}:{tag} right after it was pushed",
-            remedy=f"look at `docker logs {registry.container}`",
+            f"the local registry does not give {name}:{tag} as it was pushed",
+            remedy=f"look at `docker logs {PUSH_CONTAINER}`",
         )
     return ImageRef(name=name, digest=digest)
 
@@ -151,12 +154,8 @@ def base_names(dockerfile: str, arguments: Mapping[str, str]) -> list[str]:
 
 
 def _identity(engine: Engine, image: str) -> str:
-    try:
-        return engine.docker("image", "inspect", "--format", "{{.Id}}", image)
-    except CommandError as error:
-        if error.code == 127:
-            raise
-        return ""
+    """What the engine knows an image by; empty when it has none of that name."""
+    return engine.docker("image", "inspect", "--format", "{{.Id}}", image, check=False)
 
 
 def _key(context: Path, dockerfile: Path, arguments: Mapping[str, str], bases: list[str]) -> str:

@@ -1,7 +1,9 @@
 """The local registry that every cluster of ours pulls from, and how nodes find it.
 
 Images carry the name `registry.harness/...`, which is no host anywhere: containerd's `certs.d`
-on each node leads it to the registry's container. How images get in is `images`' business.
+on each node leads it to the registry. There are two containers over one volume: nodes and pods
+reach the one that can only read, this machine alone the one that can write. Which images get in is
+`publish`'s business.
 """
 
 from __future__ import annotations
@@ -21,52 +23,60 @@ from harness.host import go_programs
 from harness.host.commands import CommandError
 from harness.host.engine import Engine
 from harness.host.progress import Step, step
+from harness.images import tags
 
 REGISTRY = "registry.harness"
-CONTAINER = "resilience-harness-registry"
 # kind's own network, so that nodes of any cluster reach the registry by its container's name.
 NETWORK = "kind"
+PULL_CONTAINER = "resilience-harness-registry"
+PUSH_CONTAINER = f"{PULL_CONTAINER}-push"
+VOLUME = PULL_CONTAINER
+_STORE = "/var/lib/registry"
 _PORT = 5000
-_VOLUME = "resilience-harness-registry"
 _ANSWER_SECONDS = 30.0
+_LOGS = f"look at `docker logs {PULL_CONTAINER}`"
+_MANIFESTS = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:
-    """A registry that answers. `push_host` is `127.0.0.1:PORT`, for the engine and this machine."""
+    """A registry that answers, at two addresses `127.0.0.1:PORT` of this machine."""
 
-    container: str
     push_host: str
-    network: str = NETWORK
+    pull_host: str
 
-    def digest_of(self, repository: str, tag: str) -> str | None:
-        """The manifest digest behind a tag, None when the registry has no such tag."""
+    def digest_of(self, repository: str, tag: str, image: str) -> str | None:
+        """The manifest digest behind a tag, as nodes would get it, if it is that of `image`.
+
+        `image` is the engine's identity of it. None when there is no such tag, or another image.
+        """
         request = urllib.request.Request(
-            f"http://{self.push_host}/v2/{repository}/manifests/{tag}", method="HEAD"
+            f"http://{self.pull_host}/v2/{repository}/manifests/{tag}",
+            headers={"Accept": ", ".join(_MANIFESTS)},
         )
-        for kind in (
-            "application/vnd.docker.distribution.manifest.v2+json",
-            "application/vnd.oci.image.manifest.v1+json",
-            "application/vnd.oci.image.index.v1+json",
-            "application/vnd.docker.distribution.manifest.list.v2+json",
-        ):
-            request.add_header("Accept", kind)
         try:
             with _direct().open(request, timeout=10) as answer:
-                digest: str | None = answer.headers.get("Docker-Content-Digest")
-                return digest
+                manifest = answer.read()
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
             raise HostError(
-                f"the local registry answers {error.code} for {repository}:{tag}",
-                remedy=f"look at `docker logs {self.container}`",
+                f"the local registry answers {error.code} for {repository}:{tag}", remedy=_LOGS
             ) from error
         except OSError as error:
             raise HostError(
-                f"the local registry at {self.push_host} does not answer: {error}",
-                remedy=f"look at `docker logs {self.container}`",
+                f"the local registry at {self.pull_host} does not answer: {error}",
+                remedy=_LOGS,
             ) from error
+        digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+        # An engine knows an image by its configuration or, with containerd's store, its manifest.
+        known = {digest, json.loads(manifest).get("config", {}).get("digest")}
+        return digest if image in known else None
 
 
 def containerd_patches() -> list[str]:
@@ -79,7 +89,7 @@ def containerd_patches() -> list[str]:
 
 def node_files() -> dict[str, str]:
     """Absolute path in a node -> content. containerd reads them at each pull: no restart."""
-    address = f"http://{CONTAINER}:{_PORT}"
+    address = f"http://{PULL_CONTAINER}:{_PORT}"
     return {
         f"/etc/containerd/certs.d/{REGISTRY}/hosts.toml": (
             f'server = "{address}"\n\n[host."{address}"]\n  capabilities = ["pull", "resolve"]\n'
@@ -88,7 +98,7 @@ def node_files() -> dict[str, str]:
 
 
 def ensure_registry(engine: Engine) -> Registry:
-    """The registry's container, running; made on first use, its images kept in a volume.
+    """The registry, running; made on first use, its images kept in a volume.
 
     Raises `HostError` when it does not come up.
     """
@@ -108,7 +118,7 @@ def ensure_registry(engine: Engine) -> Registry:
             if found is None or not _answers_soon(found):
                 raise HostError(
                     f"the local registry does not answer within {_ANSWER_SECONDS:.0f} s",
-                    remedy=f"look at `docker logs {CONTAINER}`",
+                    remedy=_LOGS,
                 )
             running.note = found.push_host
     return found
@@ -137,39 +147,43 @@ def _image(engine: Engine) -> str:
     texts = [path.read_text() for path in sorted(folder.iterdir())]
     key = hashlib.sha256("\0".join([*texts, go_programs.REGISTRY.key()]).encode()).hexdigest()[:12]
     image = f"resilience-harness/registry:{key}"
-    if not engine.succeeds("image", "inspect", image):
+    if not tags.built(engine, image):
         program = go_programs.registry_server()
         with step("registry image", log=paths.build() / "logs" / "registry.log") as running:
-            words = ["docker", "build", "--progress=plain", "--provenance=false", "--tag", image]
-            running.run(
-                [*words, "--build-context", f"programs={program.parent}", folder],
-                env={**engine.env, "DOCKER_BUILDKIT": "1"},
-            )
+            words = ["docker", "build", "--progress=plain", "--provenance=false"]
+            words += [*tags.words(image), f"--build-context=programs={program.parent}", str(folder)]
+            running.run(words, env={**engine.env, "DOCKER_BUILDKIT": "1"})
     return image
 
 
 def _start(engine: Engine, image: str, running: Step) -> None:
     ensure_network(engine)
     # What an earlier life left cannot be trusted to have today's settings; the volume is kept.
-    engine.docker("rm", "--force", CONTAINER, check=False)
-    words = ["docker", "run", "--detach", f"--name={CONTAINER}", f"--network={NETWORK}"]
-    words += [f"--publish=127.0.0.1::{_PORT}", f"--volume={_VOLUME}:/var/lib/registry"]
-    words += ["--restart=unless-stopped", "--label=resilience-harness=registry", image]
-    running.run(words, env=engine.env)
+    engine.docker("rm", "--force", PULL_CONTAINER, PUSH_CONTAINER, check=False)
+    for words in (
+        [f"--name={PUSH_CONTAINER}", f"--volume={VOLUME}:{_STORE}"],
+        [f"--name={PULL_CONTAINER}", f"--volume={VOLUME}:{_STORE}:ro", f"--network={NETWORK}"],
+    ):
+        common = [f"--publish=127.0.0.1::{_PORT}", "--restart=unless-stopped", image]
+        running.run(["docker", "run", "--detach", *words, *common], env=engine.env)
 
 
 def _running(engine: Engine) -> Registry | None:
-    try:
-        text = engine.docker("inspect", "--type=container", CONTAINER)
-    except CommandError as error:
-        if error.code == 127:
-            raise
-        return None
-    state = json.loads(text)[0]
-    ports = (state["NetworkSettings"]["Ports"] or {}).get(f"{_PORT}/tcp")
-    if not state["State"]["Running"] or not ports:
-        return None
-    return Registry(container=CONTAINER, push_host=f"127.0.0.1:{ports[0]['HostPort']}")
+    """The registry whose containers run, the one that nodes reach without a way to write."""
+    hosts = []
+    for name, writes in ((PUSH_CONTAINER, True), (PULL_CONTAINER, False)):
+        try:
+            text = engine.docker("inspect", "--type=container", name)
+        except CommandError as error:
+            if error.code == 127:
+                raise
+            return None
+        state = json.loads(text)[0]
+        ports = (state["NetworkSettings"]["Ports"] or {}).get(f"{_PORT}/tcp")
+        if not state["State"]["Running"] or not ports or state["Mounts"][0]["RW"] is not writes:
+            return None
+        hosts.append(f"127.0.0.1:{ports[0]['HostPort']}")
+    return Registry(push_host=hosts[0], pull_host=hosts[1])
 
 
 def _answers_soon(registry: Registry) -> bool:
@@ -183,10 +197,13 @@ def _answers_soon(registry: Registry) -> bool:
 
 def _answers(registry: Registry) -> bool:
     try:
-        with _direct().open(f"http://{registry.push_host}/v2/", timeout=5) as answer:
-            return bool(answer.status == 200)
+        for host in (registry.push_host, registry.pull_host):
+            with _direct().open(f"http://{host}/v2/", timeout=5) as answer:
+                if answer.status != 200:
+                    return False
     except OSError:
         return False
+    return True
 
 
 def _direct() -> urllib.request.OpenerDirector:

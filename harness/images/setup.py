@@ -91,7 +91,7 @@ def clean() -> None:
         with step("containers of the harness") as running:
             if names:
                 engine.docker("rm", "--force", "--volumes", *names)
-            engine.docker("volume", "rm", "--force", registries.CONTAINER)
+            engine.docker("volume", "rm", "--force", registries.VOLUME)
             running.note = ", ".join(names) or "none"
         with step("private engine") as running:
             running.note = "stopped" if stop_engine() else "none runs"
@@ -113,7 +113,8 @@ def _our_containers(engine: Engine) -> list[str]:
     )
     pairs = [line.partition("\t") for line in rows.splitlines()]
     ours = {name for name, _, cluster in pairs if cluster and cluster in clusters}
-    return sorted(ours | {name for name, _, _ in pairs if name == registries.CONTAINER})
+    registry = {registries.PULL_CONTAINER, registries.PUSH_CONTAINER}
+    return sorted(ours | {name for name, _, _ in pairs if name in registry})
 
 
 def main(words: list[str]) -> int:

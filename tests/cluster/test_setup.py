@@ -17,9 +17,19 @@ from harness.host.engine import Engine, ensure_engine
 from harness.images import node_image
 from harness.images.base_image import BASE_IMAGE, ensure_base
 from harness.images.publish import build_image, publish_local_image, push_image
-from harness.images.registry import ensure_registry
+from harness.images.registry import NETWORK, PULL_CONTAINER, PUSH_CONTAINER, ensure_registry
 
 NAME = f"setup-test-{os.getpid()}"
+
+# One HTTP request from a container: the status, or that nobody could be reached.
+ASK = """
+use IO::Socket::INET;
+my ($host, $method, $path) = @ARGV;
+my $all = IO::Socket::INET->new(PeerAddr => $host, Timeout => 3) or print("no way"), exit;
+my $accept = "application/vnd.docker.distribution.manifest.v2+json";
+print $all "$method /v2/$path HTTP/1.0\r\nContent-Length: 0\r\nAccept: $accept\r\n\r\n";
+print((split " ", <$all>)[1]);
+"""
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +71,16 @@ def test_an_unchanged_folder_is_not_built_again(engine: Engine, context: Path) -
     assert build_image(engine, NAME, context) != first
 
 
+def test_another_image_under_a_builds_tag_is_not_taken_for_it(
+    engine: Engine, context: Path
+) -> None:
+    tag = build_image(engine, NAME, context)
+    built = engine.docker("image", "inspect", "--format", "{{.Id}}", tag)
+    engine.docker("tag", ensure_base(engine), tag)
+    assert build_image(engine, NAME, context) == tag
+    assert engine.docker("image", "inspect", "--format", "{{.Id}}", tag) == built
+
+
 def test_a_failing_build_shows_why(engine: Engine, context: Path) -> None:
     (context / "Dockerfile").write_text("FROM scratch\nCOPY absent /\n")
     with pytest.raises(HostError, match="absent"):
@@ -75,10 +95,32 @@ def test_a_pushed_image_is_found_by_digest_and_not_pushed_twice(
     reference = push_image(engine, registry, local)
     assert reference.digest.startswith("sha256:")
     assert str(reference) == f"registry.harness/{NAME}@{reference.digest}"
-    assert registry.digest_of(NAME, reference.digest) == reference.digest
+    assert push_image(engine, registry, local) == reference
+    # Under its tag another image stands in the registry: it is pushed over, not taken for this one.
+    identity = engine.docker("image", "inspect", "--format", "{{.Id}}", local)
+    stolen = f"{registry.push_host}/{NAME}:{identity.removeprefix('sha256:')[:24]}"
+    engine.docker("tag", ensure_base(engine), stolen)
+    engine.docker("push", "--quiet", stolen)
+    engine.docker("rmi", stolen)
     assert push_image(engine, registry, local) == reference
     # The name that the push needed is not left in the user's engine.
     assert registry.push_host not in engine.docker("image", "ls", "--format", "{{.Repository}}")
+
+
+def test_what_nodes_and_pods_reach_gives_images_and_takes_none(engine: Engine) -> None:
+    registry = ensure_registry(engine)
+    reference = push_image(engine, registry, ensure_base(engine))
+    name = f"{reference.name}/manifests/{reference.digest}"
+    inside = engine.docker(
+        "inspect", "--format", "{{.NetworkSettings.Networks.bridge.IPAddress}}", PUSH_CONTAINER
+    )
+    pod = ["run", "--rm", f"--network={NETWORK}", "--entrypoint=perl", BASE_IMAGE, "-e", ASK]
+    known = f"{PULL_CONTAINER}:5000"
+    assert engine.docker(*pod, known, "GET", name) == "200"
+    assert engine.docker(*pod, known, "POST", f"{reference.name}/blobs/uploads/") != "202"
+    assert engine.docker(*pod, known, "DELETE", name) != "202"
+    assert engine.docker(*pod, f"{inside}:5000", "GET", name) == "no way"
+    assert engine.docker(*pod, known, "GET", name) == "200", "it was deleted"
 
 
 def test_a_missing_image_of_the_user_is_named(engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import threading
 from collections.abc import Iterator
@@ -60,13 +61,17 @@ def test_what_changes_an_image_changes_its_key(tmp_path: Path) -> None:
     assert _key(tmp_path, dockerfile, {}, ["sha256:base"]) != before
 
 
+MANIFEST = b'{"config": {"digest": "sha256:content"}}'
+DIGEST = f"sha256:{hashlib.sha256(MANIFEST).hexdigest()}"
+
+
 class _Answers(http.server.BaseHTTPRequestHandler):
-    def do_HEAD(self) -> None:
+    def do_GET(self) -> None:
         code = {"known": 200, "gone": 404}.get(self.path.split("/")[2], 500)
         self.send_response(code)
-        if code == 200:
-            self.send_header("Docker-Content-Digest", "sha256:1234")
         self.end_headers()
+        if code == 200:
+            self.wfile.write(MANIFEST)
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
@@ -77,27 +82,32 @@ def served() -> Iterator[Registry]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield Registry(container="r", push_host=f"127.0.0.1:{server.server_port}")
+    yield at(server.server_port)
     server.shutdown()
     thread.join()
     server.server_close()
 
 
-def test_digests_of_tags(served: Registry) -> None:
-    assert served.digest_of("known", "1") == "sha256:1234"
-    assert served.digest_of("gone", "1") is None
+def at(port: int) -> Registry:
+    return Registry(push_host="127.0.0.1:1", pull_host=f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("image", ["sha256:content", DIGEST])
+def test_what_is_behind_a_tag_is_known_by_its_content(served: Registry, image: str) -> None:
+    assert served.digest_of("known", "1", image) == DIGEST
+    assert served.digest_of("known", "1", "sha256:another") is None
+    assert served.digest_of("gone", "1", image) is None
     with pytest.raises(HostError, match="answers 500"):
-        served.digest_of("sick", "1")
+        served.digest_of("sick", "1", image)
 
 
-def test_a_silent_registry_is_the_hosts_fault(served: Registry) -> None:
-    silent = Registry(container="r", push_host="127.0.0.1:1")
+def test_a_silent_registry_is_the_hosts_fault() -> None:
     with pytest.raises(HostError, match="does not answer"):
-        silent.digest_of("known", "1")
+        at(1).digest_of("known", "1", DIGEST)
 
 
 def test_nodes_find_the_registry_by_its_container() -> None:
     ((path, text),) = node_files().items()
     assert path == f"/etc/containerd/certs.d/{registry.REGISTRY}/hosts.toml"
-    assert registry.CONTAINER in text
+    assert registry.PULL_CONTAINER in text
     assert "certs.d" in containerd_patches()[0]
