@@ -110,21 +110,6 @@ def _terms(expression: str) -> list[tuple[float, str]]:
     return terms
 
 
-def format_seconds(value: float) -> str:
-    """A duration as people write it, to the millisecond: `90` is `"1m30s"`, `0.25` is `"250ms"`."""
-    milliseconds = round(value * 1000)
-    if 0 < milliseconds < 1000:
-        return f"{milliseconds}ms"
-    whole, rest = divmod(milliseconds, 1000)
-    minutes, secs = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    fraction = f".{rest:03d}".rstrip("0") if rest else ""
-    text = f"{hours}h" if hours else ""
-    text += f"{minutes}m" if minutes else ""
-    text += f"{secs}{fraction}s" if secs or fraction else ""
-    return text or "0s"
-
-
 def quantity(value: str | int | float | Decimal) -> Decimal:
     """The number of a Kubernetes quantity: `"250m"` is 0.25, `"256Mi"` is 268435456.
 

@@ -24,8 +24,6 @@ DRIVER = "csi.resilience-harness.dev"
 NAMESPACE = "harness-csi"
 ATTACHABLE = "harness-attachable"
 """StorageClass of volumes that are attached to one node at a time (ReadWriteOnce, -OncePod)."""
-SHARED = "harness-shared"
-"""StorageClass of volumes that may be attached to many nodes (ReadWriteMany)."""
 
 FAULT_LABEL = f"{DOMAIN}/csi-fault"
 _PORT = 9808

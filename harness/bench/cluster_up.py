@@ -52,7 +52,7 @@ async def bare_seconds(shape: Shape, engine: Engine, image: str) -> float:
         await kind.delete(program, engine, name=_BARE, kubeconfig=kubeconfig)
 
 
-async def our_seconds(shape: Shape, engine: Engine) -> tuple[float, float]:
+async def our_seconds(shape: Shape) -> tuple[float, float]:
     """Seconds of `harness up` as a user runs it, new and when there is nothing to do."""
     words = [sys.executable, "-m", "harness.cli", "up", "--cluster", _OURS, "--shape", shape.name]
     try:
@@ -74,7 +74,7 @@ async def measure(shape: Shape, rounds: int) -> dict[str, object]:
     bare, ours, again = [], [], []
     for turn in range(rounds):
         bare.append(await bare_seconds(shape, engine, image))
-        new, warm = await our_seconds(shape, engine)
+        new, warm = await our_seconds(shape)
         ours.append(new)
         again.append(warm)
         sys.stderr.write(

@@ -69,8 +69,6 @@ class HostFacts:
     """
 
     system: str
-    kernel: str
-    architecture: str
     cpus: int
     memory_bytes: int
     memory_free_bytes: int
@@ -109,8 +107,6 @@ async def host_facts() -> HostFacts:
     registry = await asyncio.to_thread(_registry_answers, engine) if engine else None
     return HostFacts(
         system=_system(),
-        kernel=str(info.get("KernelVersion") or platform.release()),
-        architecture=platform.machine(),
         cpus=int(info.get("NCPU") or os.cpu_count() or 1),
         memory_bytes=int(info.get("MemTotal") or memory.total),
         memory_free_bytes=memory.available,

@@ -7,22 +7,19 @@ errors are in `wire.py` and `answers.py`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.kube import pod_exec
 from harness.kube.discovery import Resource
 from harness.kube.objects import Obj, Objects
-from harness.kube.pod_exec import ExecResult
 from harness.kube.responses import Answer, ApiError, Stage, UnreachableError, error_of
 from harness.kube.transport import open_wire
 
 __all__ = [
     "Answer",
     "ApiError",
-    "ExecResult",
     "Kube",
     "Obj",
     "Resource",
@@ -68,19 +65,6 @@ class Kube(Objects):
         where = f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/{path.lstrip('/')}"
         return await self._proxy(method, where, json)
 
-    async def service_proxy(
-        self,
-        namespace: str,
-        service: str,
-        port: int | str,
-        method: str = "GET",
-        path: str = "/",
-        json: Any = None,
-    ) -> Answer:
-        """Like `pod_proxy`, to one of a Service's endpoints."""
-        where = f"/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy"
-        return await self._proxy(method, f"{where}/{path.lstrip('/')}", json)
-
     async def logs(
         self,
         namespace: str,
@@ -90,7 +74,6 @@ class Kube(Objects):
         previous: bool = False,
         tail: int | None = None,
         limit_bytes: int | None = None,
-        timestamps: bool = False,
     ) -> str:
         params: dict[str, str] = {}
         if container is not None:
@@ -101,26 +84,8 @@ class Kube(Objects):
             params["tailLines"] = str(tail)
         if limit_bytes is not None:
             params["limitBytes"] = str(limit_bytes)
-        if timestamps:
-            params["timestamps"] = "true"
         path = await self._path("v1", "Pod", pod, namespace, "log")
         return (await self.wire.request("GET", path, params=params, accept="*/*")).text
-
-    async def exec(
-        self,
-        namespace: str,
-        pod: str,
-        container: str | None,
-        argv: Sequence[str],
-        *,
-        stdin: bytes | None = None,
-        timeout: float = 30.0,
-    ) -> ExecResult:
-        """Runs a command in a container to its end; a non-zero exit code is a result."""
-        path = await self._path("v1", "Pod", pod, namespace, "exec")
-        return await pod_exec.run(
-            self.wire, path, container=container, argv=argv, stdin=stdin, timeout=timeout
-        )
 
     async def uid(self) -> str:
         """The UID of namespace kube-system: the identity of a cluster."""

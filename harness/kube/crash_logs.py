@@ -40,13 +40,12 @@ class Crash:
 @dataclass(frozen=True, kw_only=True)
 class CrashLog:
     """The end of a container's log: at most its last 200 lines. Empty, with `missing` giving the
-    reason, if it could not be had. Times are of the fetch."""
+    reason, if it could not be had. The time is of the fetch."""
 
     crash: Crash
     text: str
     missing: str
     monotonic_ns: int
-    wall: float
 
 
 class CrashLogs:
@@ -126,6 +125,4 @@ async def _fetch(kube: Kube, crash: Crash) -> CrashLog:
         )
     except (ApiError, UnreachableError) as error:
         missing = error.message
-    return CrashLog(
-        crash=crash, text=text, missing=missing, monotonic_ns=time.monotonic_ns(), wall=time.time()
-    )
+    return CrashLog(crash=crash, text=text, missing=missing, monotonic_ns=time.monotonic_ns())

@@ -25,7 +25,6 @@ class Resource:
     plural: str
     namespaced: bool
     verbs: frozenset[str]
-    subresources: frozenset[str]
     preferred: bool
     """Whether this version is the group's first: the one to list an object only once."""
 
@@ -60,7 +59,7 @@ class Discovery:
         if key not in self._resources:
             raise ManifestError(
                 f"the cluster does not serve the kind {kind} in {api_version or 'no apiVersion'}",
-                remedy=self._nearest(api_version, kind),
+                remedy=self._nearest(kind),
             )
         return self._resources[key]
 
@@ -78,7 +77,7 @@ class Discovery:
                 found.setdefault((resource.api_version, resource.kind), resource)
         self._resources = found
 
-    def _nearest(self, api_version: str, kind: str) -> str:
+    def _nearest(self, kind: str) -> str:
         elsewhere = sorted(version for version, name in self._resources if name == kind)
         if elsewhere:
             return f"Write apiVersion: {' or '.join(elsewhere)} for {kind}."
@@ -109,9 +108,6 @@ def resources_of(document: dict[str, Any]) -> list[Resource]:
                         plural=entry["resource"],
                         namespaced=entry["scope"] == "Namespaced",
                         verbs=frozenset(entry.get("verbs") or []),
-                        subresources=frozenset(
-                            sub["subresource"] for sub in entry.get("subresources") or []
-                        ),
                         preferred=order == 0,
                     )
                 )

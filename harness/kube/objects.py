@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from harness.errors import ManifestError
 from harness.kube.discovery import Discovery, Resource
@@ -22,11 +22,6 @@ from harness.manifest.variants import apply_order
 Obj = dict[str, Any]
 Objs = list[Obj]
 
-_PATCH_TYPES = {
-    "merge": "application/merge-patch+json",
-    "json": "application/json-patch+json",
-    "strategic": "application/strategic-merge-patch+json",
-}
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE = 500
 
@@ -121,9 +116,6 @@ class Objects:
         self,
         obj: Mapping[str, Any],
         namespace: str | None = None,
-        *,
-        subresource: str = "",
-        dry_run: bool = False,
     ) -> Obj:
         """Server-side apply under the harness' one field manager, forced, with unknown and
         duplicate fields refused. `namespace` is for objects that name none."""
@@ -133,10 +125,8 @@ class Objects:
                 f"a {kind} without metadata.name cannot be applied",
                 remedy="Give it a name; generateName works only with create.",
             )
-        path = await self._path(api_version, kind, name, own or namespace, subresource)
+        path = await self._path(api_version, kind, name, own or namespace)
         params = {"fieldManager": MANAGER, "force": "true", "fieldValidation": "Strict"}
-        if dry_run:
-            params["dryRun"] = "All"
         body = copy.deepcopy(dict(obj))
         # What an API server wrote into an object read earlier may not be sent back in an apply.
         body.get("metadata", {}).pop("managedFields", None)
@@ -168,28 +158,19 @@ class Objects:
         name: str,
         namespace: str | None,
         body: Any,
-        *,
-        how: Literal["merge", "json", "strategic"] = "merge",
-        subresource: str = "",
     ) -> Obj:
-        path = await self._path(api_version, kind, name, namespace, subresource)
+        """A merge patch: what is None in `body` goes, lists are given whole."""
+        path = await self._path(api_version, kind, name, namespace)
         params = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
         answer = await self.wire.request(
             "PATCH",
             path,
             params=params,
             body=body,
-            content_type=_PATCH_TYPES[how],
-            idempotent=how != "json",
+            content_type="application/merge-patch+json",
+            idempotent=True,
         )
         return _object(answer)
-
-    async def replace(self, obj: Mapping[str, Any], *, subresource: str = "") -> Obj:
-        """PUT; with metadata.resourceVersion it is refused (409) if the object has changed."""
-        api_version, kind, name, namespace = _identity(obj)
-        path = await self._path(api_version, kind, name, namespace, subresource)
-        params = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
-        return _object(await self.wire.request("PUT", path, params=params, body=dict(obj)))
 
     async def delete(
         self,
@@ -199,7 +180,6 @@ class Objects:
         namespace: str | None = None,
         *,
         grace_seconds: int | None = None,
-        propagation: Literal["Background", "Foreground", "Orphan"] = "Background",
         uid: str | None = None,
     ) -> bool:
         """Asks for deletion, does not wait for it. False if it was not there.
@@ -207,7 +187,7 @@ class Objects:
         With `uid` another object of the same name is left alone (ApiError 409).
         """
         path = await self._path(api_version, kind, name, namespace)
-        options = _delete_options(grace_seconds, propagation)
+        options = _delete_options(grace_seconds)
         if uid is not None:
             options["preconditions"] = {"uid": uid}
         try:
@@ -229,27 +209,8 @@ class Objects:
     ) -> None:
         """Asks for deletion of every object of a kind in a namespace."""
         path = await self._path(api_version, kind, None, namespace)
-        options = _delete_options(grace_seconds, "Background")
+        options = _delete_options(grace_seconds)
         await self.wire.request("DELETE", path, params=selectors(labels, None), body=options)
-
-    async def scale(
-        self, api_version: str, kind: str, name: str, namespace: str, replicas: int
-    ) -> Obj:
-        """Sets replicas through the scale subresource, as `kubectl scale` does."""
-        body = {"spec": {"replicas": replicas}}
-        return await self.patch(api_version, kind, name, namespace, body, subresource="scale")
-
-    async def evict(self, namespace: str, pod: str, *, grace_seconds: int | None = None) -> None:
-        """Raises `ApiError` with status 429, stage admission, if a PodDisruptionBudget refuses."""
-        eviction: Obj = {
-            "apiVersion": "policy/v1",
-            "kind": "Eviction",
-            "metadata": {"name": pod, "namespace": namespace},
-        }
-        if grace_seconds is not None:
-            eviction["deleteOptions"] = {"gracePeriodSeconds": grace_seconds}
-        path = await self._path("v1", "Pod", pod, namespace, "eviction")
-        await self.wire.request("POST", path, body=eviction, retry=False)
 
     # Inside
 
@@ -322,11 +283,11 @@ def _identity(obj: Mapping[str, Any]) -> tuple[str, str, str, str | None]:
     return api_version, kind, str(metadata.get("name") or ""), metadata.get("namespace")
 
 
-def _delete_options(grace_seconds: int | None, propagation: str) -> Obj:
+def _delete_options(grace_seconds: int | None) -> Obj:
     options: Obj = {
         "apiVersion": "v1",
         "kind": "DeleteOptions",
-        "propagationPolicy": propagation,
+        "propagationPolicy": "Background",
     }
     if grace_seconds is not None:
         options["gracePeriodSeconds"] = grace_seconds

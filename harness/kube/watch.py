@@ -57,15 +57,14 @@ class WatchSpec:
 class Change:
     """One change of one object, as it arrived.
 
-    `monotonic_ns` and `wall` (seconds since the epoch) are the moment of arrival. `relisted`:
-    found by comparing lists, so it happened some time before and may stand for several changes.
+    `monotonic_ns` is the moment of arrival. `relisted`: found by comparing lists, so it happened
+    some time before and may stand for several changes.
     """
 
     kind: str
     verb: Verb
     object: Obj
     monotonic_ns: int
-    wall: float
     relisted: bool = False
 
     @property
@@ -91,9 +90,7 @@ class Blindness:
     spec: WatchSpec
     reason: str
     began_ns: int
-    began_wall: float
     ended_ns: int | None = None
-    ended_wall: float | None = None
     lasting: bool = False
     lost: bool = False
 
@@ -160,7 +157,7 @@ class Watcher:
     async def _pulse(self) -> None:
         """Finds an API server that holds connections and says nothing."""
         while True:
-            began_ns, began_wall = time.monotonic_ns(), time.time()
+            began_ns = time.monotonic_ns()
             try:
                 # Of /livez only `ping`: the rest asks etcd, whose slowness blinds nobody.
                 await self._kube.wire.request(
@@ -173,7 +170,7 @@ class Watcher:
                 )
             except UnreachableError as error:
                 for loop in self._loops:
-                    loop.go_blind(error.message, began_ns, began_wall)
+                    loop.go_blind(error.message, began_ns)
             else:
                 for loop in self._loops:
                     loop.wake()
@@ -222,13 +219,12 @@ class _Loop:
                     await self._awake.wait()
             delay = min(delay * 2, _RECONNECT_SECONDS[1])
 
-    def go_blind(self, reason: str, ns: int | None = None, wall: float | None = None) -> None:
+    def go_blind(self, reason: str, ns: int | None = None) -> None:
         if self.blindness is None:
             self.blindness = Blindness(
                 spec=self.spec,
                 reason=reason,
                 began_ns=ns if ns is not None else time.monotonic_ns(),
-                began_wall=wall if wall is not None else time.time(),
             )
             self._on_blind(self.blindness)
         if self._stream is not None:
@@ -315,14 +311,13 @@ class _Loop:
                 verb=verb,
                 object=obj,
                 monotonic_ns=time.monotonic_ns(),
-                wall=time.time(),
                 relisted=relisted,
             )
         )
 
     def _see_again(self) -> None:
         if self.blindness is not None:
-            over = replace(self.blindness, ended_ns=time.monotonic_ns(), ended_wall=time.time())
+            over = replace(self.blindness, ended_ns=time.monotonic_ns())
             self.blindness = None
             self._on_blind(over)
 

@@ -38,7 +38,7 @@ _NAMESPACE_VARIABLE = re.compile(r"(^|_)NAMESPACES?$", re.IGNORECASE)
 
 
 class Renaming:
-    """Applies new names to objects, and remembers which texts inside values it changed.
+    """Applies new names to objects, and to the texts inside their values.
 
     `namespaces` maps old to new; `services` are the known (name, namespace) pairs; `names` maps
     (kind, name) of cluster-scoped objects to their new name.
@@ -53,16 +53,11 @@ class Renaming:
     ) -> None:
         self._namespaces = namespaces
         self._names = names
-        self._notes: dict[str, None] = {}
         self._patterns = [
             (pattern, old)
             for old in namespaces
             for pattern in _patterns(old, sorted(name for name, where in services if where == old))
         ]
-
-    def notes(self) -> tuple[str, ...]:
-        """Each text that was changed, once, and no more of it than the name: no secret leaks."""
-        return tuple(self._notes)
 
     def apply(self, obj: Object) -> Object:
         """The object with every name replaced; its own name and namespace too."""
@@ -123,9 +118,6 @@ class Renaming:
 
     def _text(self, text: str) -> str:
         for pattern, old in self._patterns:
-            for match in pattern.finditer(text):
-                before = match[1].strip()
-                self._notes[f"{before}{old} -> {before}{self._namespaces[old]}"] = None
             text = pattern.sub(rf"\g<1>{self._namespaces[old]}", text)
         return text
 
@@ -139,10 +131,7 @@ class Renaming:
         return value if new == text else base64.b64encode(new.encode()).decode()
 
     def _listed(self, text: str) -> str:
-        new = ",".join(self._namespace(each) for each in text.split(","))
-        if new != text:
-            self._notes[f"{text} -> {new}"] = None
-        return self._text(new)
+        return self._text(",".join(self._namespace(each) for each in text.split(",")))
 
     def _namespace(self, name: str) -> str:
         return self._namespaces.get(name, name)

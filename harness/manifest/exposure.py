@@ -7,11 +7,11 @@ sum is delay + threshold x period + timeout + grace. The factor of 1.5 on top is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.manifest.objects import Object, replicas
-from harness.manifest.probes import Probe, ProbeKind, pod_grace, probes
+from harness.manifest.probes import Probe, ProbeKind, probes
 
 
 @dataclass(frozen=True)
@@ -77,29 +77,6 @@ def full_start(obj: Object) -> Span:
     if deadline > one.seconds:
         return Span(deadline, f"{_number(deadline)} s progressDeadlineSeconds")
     return one
-
-
-def timing_names(workloads: Sequence[Object]) -> dict[str, Span]:
-    """The names that sums of durations may use (see `harness.units.resolve`): longest of all.
-
-    `liveness` (kills), `readiness` (returns), `readiness-out` (removes), `startup` (budget),
-    `grace`. A workload without the probe contributes nothing; without any, the time is 0.
-    """
-    found = {
-        "liveness": _over(workloads, liveness_kills, "no liveness probe"),
-        "readiness": _over(workloads, readiness_returns, "no readiness probe, so always ready"),
-        "readiness-out": _over(workloads, readiness_removes, "no readiness probe"),
-        "startup": _over(workloads, startup_budget, "no startup or liveness probe"),
-    }
-    grace = max((pod_grace(obj) for obj in workloads), default=0.0)
-    return found | {"grace": Span(grace, f"{_number(grace)} s grace")}
-
-
-def _over(
-    workloads: Iterable[Object], ask: Callable[[Object], Span | None], otherwise: str
-) -> Span:
-    spans = [span for span in map(ask, workloads) if span is not None]
-    return max(spans, key=lambda span: span.seconds, default=Span(0.0, otherwise))
 
 
 def _longest(obj: Object, kind: ProbeKind, ask: Callable[[Probe], Span]) -> Span | None:

@@ -29,6 +29,7 @@ from harness.manifest.objects import (
     service_workloads,
 )
 
+_FIRST_PORT = 15000
 LEADS_TO = f"{DOMAIN}/leads-to"
 """Annotation of an EndpointSlice: the pod whose address it is to have."""
 
@@ -67,23 +68,21 @@ class Unsupported:
 class Route:
     """One port of the Service: where the proxy listens, and where it connects to.
 
-    `upstream` is `host:port`; only the `faulted` one is the role's, the others pass through.
+    `upstream` is `host:port`.
     """
 
     port: int
     port_name: str | None
     listen: int
     upstream: str
-    faulted: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interposed:
-    """The objects with the way to the proxy, what it has to relay, and where that leads."""
+    """The objects with the way to the proxy, and what it has to relay."""
 
     objects: list[Object]
     routes: tuple[Route, ...]
-    direct: Ref
 
 
 def interpose(
@@ -91,16 +90,14 @@ def interpose(
     service: Ref,
     *,
     proxy: Proxy,
-    first_port: int = 15000,
 ) -> Interposed | Unsupported:
-    """Let `service` lead to a proxy, which listens from `first_port` upwards.
+    """Let `service` lead to a proxy, which listens from port 15000 upwards.
 
-    The EndpointSlice has no endpoint: the proxy's address is known once it runs. The port of
-    `service` names the faulted one (default: the first). Raises `ManifestError` where the Service
-    or the port is not there.
+    The EndpointSlice has no endpoint: the proxy's address is known once it runs. Raises
+    `ManifestError` where the Service, or the port that `service` names, is not there.
     """
     before = find(objects, service)
-    role_port = service_port(before, service.port)
+    service_port(before, service.port)
     reason = _unsupported(objects, before)
     if reason:
         return Unsupported(reason)
@@ -118,7 +115,7 @@ def interpose(
     front["spec"].pop("publishNotReadyAddresses", None)
     routes = []
     for index, port in enumerate(front["spec"]["ports"]):
-        listen = first_port + index
+        listen = _FIRST_PORT + index
         port["targetPort"] = listen
         routes.append(
             Route(
@@ -126,7 +123,6 @@ def interpose(
                 port_name=port.get("name"),
                 listen=listen,
                 upstream=f"{host}:{port['port']}",
-                faulted=port["port"] == role_port["port"],
             )
         )
     result = [front if obj is before else copy.deepcopy(obj) for obj in objects]
@@ -134,7 +130,6 @@ def interpose(
     return Interposed(
         objects=[*result, direct, _slice(before, proxy, routes), *policies],
         routes=tuple(routes),
-        direct=ref_of(direct),
     )
 
 

@@ -1,7 +1,7 @@
 """Giving a trial namespaces and cluster-scoped names of its own: `<name>-<trial>`.
 
-Pure: objects in, renamed copies out, with what was renamed and why a trial must have the cluster to
-itself where renaming is not enough. The texts that are renamed inside values are in
+Pure: objects in, renamed copies out, and why a trial must have the cluster to itself where renaming
+is not enough. The texts that are renamed inside values are in
 `harness.manifest.dns`; creating and deleting namespaces is the trial's business.
 """
 
@@ -88,7 +88,6 @@ class Isolation:
 
     `namespaces` maps each namespace as written to the trial's; `names` does so for cluster-scoped
     objects. `exclusive` says that the trial must not share its cluster, `why` for which objects.
-    `renamed` lists the texts that were changed inside values, for the report.
     """
 
     objects: list[Object]
@@ -96,7 +95,6 @@ class Isolation:
     names: Mapping[Ref, str]
     exclusive: bool
     why: tuple[str, ...]
-    renamed: tuple[str, ...]
 
 
 def isolate(objects: Sequence[Object], *, trial: str, default_namespace: str) -> Isolation:
@@ -145,7 +143,6 @@ def isolate(objects: Sequence[Object], *, trial: str, default_namespace: str) ->
         names=names,
         exclusive=bool(why),
         why=why,
-        renamed=renaming.notes(),
     )
 
 

@@ -202,17 +202,6 @@ def service_workloads(objects: Iterable[Object], service: Object) -> list[Object
     ]
 
 
-def workload_services(objects: Iterable[Object], workload: Object) -> list[Object]:
-    """The Services that select a workload's pods."""
-    everything = list(objects)
-    return [
-        obj
-        for obj in everything
-        if obj.get("kind") == "Service"
-        and any(each is workload for each in service_workloads(everything, obj))
-    ]
-
-
 def pods_of_role(objects: Iterable[Object], ref: Ref) -> list[Object]:
     """The workloads that a role means: the object itself, or those behind its Service."""
     everything = list(objects)

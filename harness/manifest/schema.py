@@ -36,7 +36,6 @@ class Misfit:
 @dataclass(frozen=True)
 class _Schemas:
     version: str
-    definitions: dict[str, Any]
     kinds: dict[tuple[str, str], str]
     """(apiVersion, kind) to the name of its definition."""
     registry: Registry[Any]
@@ -69,7 +68,7 @@ def _schemas(version: str) -> _Schemas:
             group = f"{each['group']}/" if each["group"] else ""
             kinds[f"{group}{each['version']}", each["kind"]] = definition
     registry: Registry[Any] = Registry().with_resource(_BASE, Resource.from_contents(content))
-    return _Schemas(version, content["$defs"], kinds, registry)
+    return _Schemas(version, kinds, registry)
 
 
 def misfits(obj: Object, *, version: str, custom: Iterable[tuple[str, str]] = ()) -> list[Misfit]:

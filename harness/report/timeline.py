@@ -26,7 +26,7 @@ INTERVALS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
 def timeline(history: History, trial: Trial, zero: int) -> Json:
     """All series of one trial; `t` arrays ascend, null is a gap, latencies are in milliseconds."""
     begin, end = extent(history)
-    roles = charted_roles(history, trial)
+    roles = charted_roles(history)
     fault = history.span("inject", "heal")
     return {
         "begin": _at(begin, zero),
@@ -56,7 +56,7 @@ def extent(history: History) -> tuple[int, int]:
     return min(times), max([*times, *([last] if last is not None else [])])
 
 
-def charted_roles(history: History, trial: Trial) -> list[str]:
+def charted_roles(history: History) -> list[str]:
     """The workload first, then other roles with pods whose readiness or restarts moved."""
     bound = [name for name, facts in history.facts.roles.items() if facts.workloads]
     # Several roles may name the same object (entry and workload): one line is enough.

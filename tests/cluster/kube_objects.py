@@ -1,8 +1,13 @@
-"""Small objects that need no registry: images that every node has."""
+"""Small objects that need no registry: images that every node has; commands in their pods."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from harness.cluster.clusters import Cluster
+from harness.host import processes
+from harness.host.processes import Completed
+from harness.images.supply import Supply
 
 Obj = dict[str, Any]
 
@@ -44,3 +49,9 @@ def deployment(name: str, replicas: int = 1) -> Obj:
 
 def config_map(name: str, **data: str) -> Obj:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+async def in_pod(cluster: Cluster, namespace: str, name: str, *argv: str) -> Completed:
+    """A command in a pod, to its end."""
+    words = [f"--kubeconfig={cluster.kubeconfig}", "exec", name, f"--namespace={namespace}", "--"]
+    return await processes.run([await Supply().kubectl(), *words, *argv])

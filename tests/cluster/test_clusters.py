@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kube_objects import in_pod
 
 from harness.cluster import clusters, condition, kind, shapes
 from harness.cluster.clusters import Cluster
@@ -129,14 +130,14 @@ async def test_pods_reach_each_other_dns_and_the_world_reaches_the_entry(
         first = echoes[0]["metadata"]["name"]
         for other in echoes:
             address = other["status"]["podIP"]
-            got = await kube.exec("default", first, "echo", ["bash", "-c", FETCH, address])
-            assert (got.exit_code, got.stdout) == (0, "hi\n"), (address, got.stderr)
+            got = await in_pod(workers, "default", first, "bash", "-c", FETCH, address)
+            assert (got.code, got.text) == (0, "hi"), (address, got.error)
         for pod in echoes:
             name = pod["metadata"]["name"]
 
             async def by_name(name: str = name) -> bool:
                 words = ["bash", "-c", FETCH, "echo.default.svc.cluster.local"]
-                return (await kube.exec("default", name, "echo", words)).stdout == "hi\n"
+                return (await in_pod(workers, "default", name, *words)).text == "hi"
 
             # Each node's kube-proxy learns of the Service at a moment of its own.
             node = pod["spec"]["nodeName"]

@@ -151,7 +151,10 @@ async def test_every_planted_residue_is_told(cluster: Cluster, trial: str) -> No
                 *("v1", "ConfigMap", "coredns", "kube-system"),
                 {"data": {"Corefile": corefile["data"]["Corefile"] + "\n"}},
             )
-            await kube.scale("apps/v1", "Deployment", "coredns", "kube-system", replicas + 1)
+            await kube.patch(
+                *("apps/v1", "Deployment", "coredns", "kube-system"),
+                {"spec": {"replicas": replicas + 1}},
+            )
             told = [str(residue) for residue in compare(before, await snapshot(kube), scope)]
         finally:
             await kube.delete("rbac.authorization.k8s.io/v1", "ClusterRole", f"left-{trial}")
@@ -160,7 +163,10 @@ async def test_every_planted_residue_is_told(cluster: Cluster, trial: str) -> No
             await kube.patch(
                 *("v1", "ConfigMap", "coredns", "kube-system"), {"data": corefile["data"]}
             )
-            await kube.scale("apps/v1", "Deployment", "coredns", "kube-system", replicas)
+            await kube.patch(
+                *("apps/v1", "Deployment", "coredns", "kube-system"),
+                {"spec": {"replicas": replicas}},
+            )
         text = "\n".join(told)
         for wanted in (
             f"left over: ClusterRole/left-{trial}",
@@ -179,24 +185,24 @@ async def test_the_audit_log_tells_who_changed_what(cluster: Cluster, trial: str
         log = AuditLog(nodes, [node.name for node in cluster.control_planes])
         await log.start()
         await kube.create(namespace(ns))
+        scaled = {"spec": {"replicas": 1}}
         try:
             await kube.apply(deployment("web", replicas=2), ns)
-            await kube.scale("apps/v1", "Deployment", "web", ns, 1)
+            await kube.patch("apps/v1", "Deployment", "web", ns, scaled)
         finally:
             await namespaces.delete(kube, ns)
         seen: list[AuditRecord] = []
 
-        async def scaled() -> bool:
+        async def written() -> bool:
             seen.extend(await log.read([ns]))
             return any(
                 (record.resource, record.verb) == ("namespaces", "delete") for record in seen
             )
 
-        await eventually(scaled, within=30, what="the records to be written")
-    (scale,) = [record for record in seen if record.subresource == "scale"]
-    assert (scale.verb, scale.name, scale.code) == ("patch", "web", 200)
-    assert scale.user == "kubernetes-admin"
-    assert scale.body == {"spec": {"replicas": 1}}
+        await eventually(written, within=30, what="the records to be written")
+    (change,) = [record for record in seen if record.body == scaled]
+    assert (change.verb, change.resource, change.name) == ("patch", "deployments", "web")
+    assert (change.user, change.code) == ("kubernetes-admin", 200)
     assert ("create", "namespaces", ns) in {(r.verb, r.resource, r.name) for r in seen}
     assert all(record.namespace in (ns, "") for record in seen)
 

@@ -53,9 +53,7 @@ def pytest_harness_trial(
     placement = Placement(
         trial="abc123",
         subject=catalog.sample_subject(found.scenario.subject),
-        isolation=Isolation(
-            objects=[], namespaces={}, names={}, exclusive=False, why=(), renamed=()
-        ),
+        isolation=Isolation(objects=[], namespaces={}, names={}, exclusive=False, why=()),
         faults=[],
         load=found.scenario.load,
         exclusive=False,

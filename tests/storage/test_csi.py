@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from kube_objects import Obj, namespace, pod
+from kube_objects import Obj, in_pod, namespace, pod
 
 from harness import paths
 from harness.addons import addons, csi
@@ -30,6 +30,8 @@ from harness.undo.baseline import ResidueScope, compare, snapshot
 NAME = "harness-workers"
 OLD, NEW = f"{NAME}-worker", f"{NAME}-worker2"
 SOON = 60.0
+# The StorageClass of volumes that may be attached to many nodes.
+SHARED = "harness-shared"
 
 
 def test_the_driver_passes_csi_sanity() -> None:
@@ -171,14 +173,13 @@ async def calls(kube: Kube, ns: str, operation: str) -> list[csi.Call]:
 
 
 @pytest.mark.asyncio
-async def test_data_follows_the_pod_to_another_node(kube: Kube, ns: str) -> None:
+async def test_data_follows_the_pod_to_another_node(cluster: Cluster, kube: Kube, ns: str) -> None:
     first = await start(kube, ns, user_of("files", OLD, script="echo kept > /files/x; sleep 3600"))
     volume = await volume_of(kube, ns)
     assert await attachments(kube, volume) == {OLD: True}
     await kube.delete("v1", "Pod", first, ns)
     second = await start(kube, ns, user_of("files", NEW))
-    read = await kube.exec(ns, second, None, ["cat", "/files/x"])
-    assert read.stdout == "kept\n"
+    assert (await in_pod(cluster, ns, second, "cat", "/files/x")).text == "kept"
     assert await attachments(kube, volume) == {NEW: True}
     found = await csi.calls(kube, claim_namespace=ns)
     assert {call.code for call in found} == {"OK"}
@@ -237,7 +238,7 @@ async def test_a_fault_ends_by_itself(kube: Kube, ns: str) -> None:
 
 @pytest.mark.asyncio
 async def test_a_restarted_controller_forgets_neither_volumes_nor_faults(
-    kube: Kube, ns: str
+    cluster: Cluster, kube: Kube, ns: str
 ) -> None:
     first = await start(kube, ns, user_of("files", OLD, script="echo kept > /files/x; sleep 3600"))
     volume = await volume_of(kube, ns)
@@ -260,12 +261,13 @@ async def test_a_restarted_controller_forgets_neither_volumes_nor_faults(
         assert [call.node for call in await calls(kube, ns, "attach")] == []
         assert await attachments(kube, volume) == {OLD: True}
     assert await running(kube, ns, second) < 20
-    read = await kube.exec(ns, second, None, ["cat", "/files/x"])
-    assert read.stdout == "kept\n"
+    assert (await in_pod(cluster, ns, second, "cat", "/files/x")).text == "kept"
 
 
 @pytest.mark.asyncio
-async def test_a_restarted_node_plugin_leaves_mounts_alone(kube: Kube, ns: str) -> None:
+async def test_a_restarted_node_plugin_leaves_mounts_alone(
+    cluster: Cluster, kube: Kube, ns: str
+) -> None:
     user = await start(kube, ns, user_of("files", OLD))
     [plugin] = await kube.list(
         "v1", "Pod", csi.NAMESPACE, labels="app=csi-node", fields=f"spec.nodeName={OLD}"
@@ -285,12 +287,11 @@ async def test_a_restarted_node_plugin_leaves_mounts_alone(kube: Kube, ns: str) 
         return bool(ready) and plugin["metadata"]["uid"] not in ready
 
     await eventually(replaced, within=SOON, what="another node plugin")
-    wrote = await kube.exec(ns, user, None, ["sh", "-c", "echo more > /files/y"])
-    assert wrote.exit_code == 0
+    (await in_pod(cluster, ns, user, "sh", "-c", "echo more > /files/y")).require()
     # Unmounted and detached by the new plugin, mounted elsewhere.
     await kube.delete("v1", "Pod", user, ns)
     second = await start(kube, ns, user_of("files", NEW))
-    assert (await kube.exec(ns, second, None, ["cat", "/files/y"])).stdout == "more\n"
+    assert (await in_pod(cluster, ns, second, "cat", "/files/y")).text == "more"
 
 
 @pytest.mark.asyncio
@@ -325,7 +326,7 @@ async def test_a_disk_is_no_file_share(kube: Kube, ns: str) -> None:
     await kube.apply(claim("many", "ReadWriteMany"), ns)
     await kube.apply(user_of("many", OLD, name="refused"), ns)
     await refused(kube, ns, "many", "ProvisioningFailed", "attaches to one node at a time")
-    await kube.apply(claim("share", "ReadWriteMany", csi.SHARED), ns)
+    await kube.apply(claim("share", "ReadWriteMany", SHARED), ns)
     await asyncio.gather(*(start(kube, ns, user_of("share", node)) for node in (OLD, NEW)))
     assert await attachments(kube, await volume_of(kube, ns, "share")) == {OLD: True, NEW: True}
 
@@ -352,7 +353,7 @@ async def test_uninstalling_leaves_nothing_and_is_refused_while_volumes_are_ther
     assert list((volumes.folder(cluster.folder) / "volumes").iterdir()) == []
     assert await addons.uninstall("csi", cluster, kube=kube)
     before = await snapshot(kube)
-    ours = ("harness-csi", csi.DRIVER, csi.ATTACHABLE, csi.SHARED)
+    ours = ("harness-csi", csi.DRIVER, csi.ATTACHABLE, SHARED)
     assert not [key for key in before.objects if any(name in part for part in key for name in ours)]
     await addons.install("csi", cluster, kube=kube)
     assert await addons.uninstall("csi", cluster, kube=kube)

@@ -14,7 +14,6 @@ from fake_apiserver import config_map, fake_apiserver, status
 
 from harness.errors import ClusterError, ManifestError, UsageError
 from harness.kube.client import ApiError, Kube, UnreachableError
-from harness.kube.pod_exec import exit_code_of
 from harness.kube.responses import stage_of
 
 ITEM = "/api/v1/namespaces/ns/configmaps/a"
@@ -199,16 +198,6 @@ class TestRetries:
                 with pytest.raises(ApiError):
                     await kube.apply(config_map("a", 1))
 
-    async def test_an_eviction_refused_by_a_budget_is_an_answer(self) -> None:
-        async with fake_apiserver() as (server, kube):
-            text = "Cannot evict pod as it would violate the pod's disruption budget."
-            path = "/api/v1/namespaces/ns/pods/p/eviction"
-            server.answer(path, status(429, "TooManyRequests", text), code=429)
-            with pytest.raises(ApiError) as caught:
-                await kube.evict("ns", "p")
-            assert caught.value.stage == "admission"
-            assert len([r for r in server.requests if r.path == path]) == 1
-
     async def test_an_api_server_that_knows_no_rules_yet_is_waited_for(self) -> None:
         async with fake_apiserver() as (server, kube):
             text = 'configmaps "a" is forbidden: User "x" cannot get resource "configmaps"'
@@ -278,14 +267,3 @@ class TestConnecting:
             async with Kube.connect(file) as kube:
                 await kube.raw("/readyz")
             assert server.requests[-1].headers["Authorization"] == "Bearer s3cret"
-
-
-def test_exit_codes_of_exec() -> None:
-    causes = [{"reason": "ExitCode", "message": "3"}]
-    failed = {"status": "Failure", "details": {"causes": causes}}
-    assert exit_code_of({"status": "Success"}, "p") == 0
-    assert exit_code_of(failed, "p") == 3
-    with pytest.raises(ClusterError, match="not found"):
-        exit_code_of({"status": "Failure", "message": "executable not found"}, "p")
-    with pytest.raises(ClusterError, match="ended before"):
-        exit_code_of(None, "p")

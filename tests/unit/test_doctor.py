@@ -18,8 +18,6 @@ from harness.images.node_image import NodeImageChoice
 
 WELL = HostFacts(
     system="Debian",
-    kernel="6.18",
-    architecture="x86_64",
     cpus=4,
     memory_bytes=16 * 10**9,
     memory_free_bytes=12 * 10**9,

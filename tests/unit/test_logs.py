@@ -25,7 +25,7 @@ def ended(code: int, run: str, reason: str = "Error") -> dict[str, Any]:
 
 
 def change(obj: dict[str, Any]) -> Change:
-    return Change(kind="Pod", verb="MODIFIED", object=obj, monotonic_ns=0, wall=0)
+    return Change(kind="Pod", verb="MODIFIED", object=obj, monotonic_ns=0)
 
 
 def test_a_run_that_was_started_again_is_a_crash_whatever_its_code() -> None:

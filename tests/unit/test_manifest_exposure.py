@@ -15,12 +15,10 @@ from harness.manifest.exposure import (
     readiness_removes,
     readiness_returns,
     startup_budget,
-    timing_names,
 )
 from harness.manifest.facts import facts
 from harness.manifest.probes import probe_target, probes
 from harness.manifest.subject_file import Role
-from harness.units import resolve
 
 
 def workload(*containers: dict[str, Any], grace: int | None = None, **spec: Any) -> dict[str, Any]:
@@ -150,22 +148,6 @@ def test_slower_probes_never_mean_less_exposure() -> None:
         assert after.seconds >= before.seconds
         assert after.seconds > before.seconds or field == "periodSeconds"
         assert before.seconds > grace
-
-
-def test_names_for_sums() -> None:
-    names = timing_names([workload(container(liveness={}, readiness={})), workload(container("b"))])
-    values = {name: span.seconds for name, span in names.items()}
-    assert values == {
-        "liveness": 61,
-        "readiness": 11,
-        "readiness-out": 31,
-        "startup": 31,
-        "grace": 30,
-    }
-    assert resolve("readiness + 5s", values) == 16
-    nothing = timing_names([workload(container("b"))])
-    assert nothing["readiness"].seconds == 0
-    assert "always ready" in nothing["readiness"].because
 
 
 SERVICE = {

@@ -93,12 +93,6 @@ def test_only_the_subjects_own_namespaces_are_renamed_in_texts() -> None:
     found = isolated(configmap("kube-dns.kube-system.svc metrics.monitoring.svc"))
     text = by_kind(found, "ConfigMap")["data"]["k"]
     assert text == "kube-dns.kube-system.svc metrics.monitoring.svc"
-    assert found.renamed == ()
-
-
-def test_what_was_renamed_is_told_without_the_secrets_around_it() -> None:
-    found = isolated(configmap("postgres://admin:s3cret@db.shop:5432"))
-    assert found.renamed == ("db.shop -> db.shop-t1",)
 
 
 def test_a_namespace_whose_name_starts_with_another() -> None:

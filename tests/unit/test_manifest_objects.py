@@ -20,7 +20,6 @@ from harness.manifest.objects import (
     service_port,
     service_workloads,
     target_port,
-    workload_services,
 )
 
 
@@ -151,13 +150,11 @@ def test_matches(selector: Any, labels: dict[str, str], expected: bool) -> None:
     assert matches(selector, labels) is expected
 
 
-def test_service_and_workload_find_each_other_in_their_namespace_only() -> None:
+def test_a_service_finds_workloads_of_its_namespace_only() -> None:
     here, there = deployment("api", "shop"), deployment("api", "other")
     front = service("api", "shop")
     objects = [here, there, front]
     assert service_workloads(objects, front) == [here]
-    assert workload_services(objects, here) == [front]
-    assert workload_services(objects, there) == []
     assert service_workloads(objects, service("api", "shop", selector=None)) == []
     assert pods_of_role(objects, Ref.parse("Service/api:80")) == [here]
     assert pods_of_role(objects, Ref.parse("shop/Deployment/api")) == [here]

@@ -22,11 +22,8 @@ CHANGES = {
     "create",
     "delete",
     "delete_all",
-    "evict",
     "install",
     "patch",
-    "replace",
-    "scale",
     "start",
 }
 METHODS = {"DELETE", "PATCH", "POST", "PUT"}

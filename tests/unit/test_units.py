@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import random
 from datetime import timedelta
 from decimal import Decimal
 
@@ -8,7 +7,6 @@ import pytest
 
 from harness.units import (
     UnitError,
-    format_seconds,
     names_in,
     quantity,
     quantity_bytes,
@@ -94,21 +92,6 @@ def test_names_in() -> None:
     assert names_in("2 x liveness + readiness + 5s") == {"liveness", "readiness"}
     assert names_in("5s") == frozenset()
     assert names_in(3) == frozenset()
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(0, "0s"), (90, "1m30s"), (0.25, "250ms"), (3600, "1h"), (61.5, "1m1.5s"), (3723, "1h2m3s")],
-)
-def test_format_seconds(value: float, expected: str) -> None:
-    assert format_seconds(value) == expected
-
-
-def test_format_and_parse_are_inverse() -> None:
-    numbers = random.Random(7)
-    for _ in range(500):
-        value = round(numbers.uniform(0, 20_000), 3)
-        assert seconds(format_seconds(value)) == pytest.approx(value, abs=1e-6)
 
 
 def test_quantities() -> None:
