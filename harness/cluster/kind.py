@@ -110,26 +110,14 @@ async def merge_kubeconfig(kind: Path, engine: Engine, *, name: str, into: Path)
 
 async def containers(engine: Engine) -> list[Container]:
     """Every container of every kind cluster on this engine, whoever made it, stopped ones too."""
-    columns = [
-        "{{.Names}}",
-        f'{{{{.Label "{_CLUSTER_LABEL}"}}}}',
-        f'{{{{.Label "{_ROLE_LABEL}"}}}}',
-        "{{.State}}",
-    ]
-    done = await processes.run(
-        [
-            "docker",
-            "ps",
-            "--all",
-            "--filter",
-            f"label={_CLUSTER_LABEL}",
-            "--format",
-            "\t".join(columns),
-        ],
-        env=engine.env,
+    text = await engine.adocker(
+        "ps",
+        "--all",
+        f"--filter=label={_CLUSTER_LABEL}",
+        "--format={{.Names}}\t"
+        f'{{{{.Label "{_CLUSTER_LABEL}"}}}}\t{{{{.Label "{_ROLE_LABEL}"}}}}\t{{{{.State}}}}',
     )
-    done.require(remedy="see whether the container engine is well: `docker info`")
-    rows = (line.split("\t") for line in done.text.splitlines())
+    rows = (line.split("\t") for line in text.splitlines())
     return [
         Container(name=name, cluster=cluster, role=role, state=state)
         for name, cluster, role, state in rows
@@ -139,8 +127,6 @@ async def containers(engine: Engine) -> list[Container]:
 async def mounts(engine: Engine, container: str) -> Mapping[Path, Path]:
     """Host folders that a container has mounted, by the path inside."""
     template = r'{{range .Mounts}}{{.Destination}}{{"\t"}}{{.Source}}{{"\n"}}{{end}}'
-    done = await processes.run(
-        ["docker", "inspect", "--format", template, container], env=engine.env
-    )
-    rows = (line.split("\t") for line in done.require().text.splitlines() if "\t" in line)
+    text = await engine.adocker("inspect", "--format", template, container)
+    rows = (line.split("\t") for line in text.splitlines() if "\t" in line)
     return {Path(inside): Path(outside) for inside, outside in rows}

@@ -1,4 +1,8 @@
-"""Short commands whose output is wanted; long ones with a log: `harness.host.progress.Step.run`."""
+"""Short commands whose output is wanted.
+
+Those that may be cancelled: `harness.host.processes`; long ones with a log:
+`harness.host.progress.Step.run`.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,12 @@ from pathlib import Path
 from harness.errors import HostError
 from harness.host.joined import joined
 
+TIMED_OUT = 124
+NOT_THERE = 127
+
 
 class CommandError(HostError):
-    """A command could not be started or failed; `code` is its exit code (127: not there)."""
+    """A command could not be started or failed; `code` is its exit code, or one of the above."""
 
     def __init__(self, words: Sequence[str], code: int, stderr: str, *, remedy: str) -> None:
         shown = " ".join(words)
@@ -50,10 +57,13 @@ def output(
             check=False,
         )
     except FileNotFoundError as error:
-        raise CommandError(words, 127, "not found", remedy=f"install {words[0]}") from error
+        raise CommandError(words, NOT_THERE, "not found", remedy=f"install {words[0]}") from error
     except subprocess.TimeoutExpired as error:
         raise CommandError(
-            words, 124, f"no end after {timeout} s", remedy="see why it hangs, then run it again"
+            words,
+            TIMED_OUT,
+            f"no end after {timeout} s",
+            remedy="see why it hangs, then run it again",
         ) from error
     if check and done.returncode != 0:
         raise CommandError(

@@ -23,7 +23,7 @@ from filelock import FileLock
 from harness import paths
 from harness.errors import HostError
 from harness.host import apt, remains
-from harness.host.commands import CommandError, aoutput, output
+from harness.host.commands import NOT_THERE, CommandError, aoutput, output
 from harness.host.files import write_json
 from harness.host.progress import Step, step, tail
 
@@ -83,7 +83,7 @@ class Engine:
         try:
             self.docker(*words)
         except CommandError as error:
-            if error.code == 127:
+            if error.code == NOT_THERE:
                 raise
             return False
         return True

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.host.commands import CommandError
+from harness.host.commands import NOT_THERE, TIMED_OUT, CommandError
 
 _GRACE_SECONDS = 5.0
 
@@ -65,7 +65,7 @@ async def run(
         except TimeoutError as error:
             raise CommandError(
                 words,
-                124,
+                TIMED_OUT,
                 f"no end after {timeout:g} s",
                 remedy="see why it hangs, then run it again",
             ) from error
@@ -94,7 +94,7 @@ async def _child(
             pass_fds=pass_fds,
         )
     except FileNotFoundError as error:
-        raise CommandError(words, 127, "not found", remedy=f"install {words[0]}") from error
+        raise CommandError(words, NOT_THERE, "not found", remedy=f"install {words[0]}") from error
     try:
         yield process
     finally:

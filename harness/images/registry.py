@@ -20,7 +20,7 @@ from filelock import FileLock
 from harness import paths
 from harness.errors import HostError
 from harness.host import go_programs
-from harness.host.commands import CommandError
+from harness.host.commands import NOT_THERE, CommandError
 from harness.host.engine import Engine
 from harness.host.progress import Step, step
 from harness.images import tags
@@ -175,7 +175,7 @@ def _running(engine: Engine) -> Registry | None:
         try:
             text = engine.docker("inspect", "--type=container", name)
         except CommandError as error:
-            if error.code == 127:
+            if error.code == NOT_THERE:
                 raise
             return None
         state = json.loads(text)[0]

@@ -6,8 +6,6 @@ The decisions (what kind of folder it is, which kustomization to generate) are p
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HostError, ManifestError
+from harness.host import processes
+from harness.host.commands import TIMED_OUT, CommandError
 from harness.manifest.objects import Object, Ref, metadata, ref_of
 from harness.manifest.variants import (
     KUSTOMIZATION_FILES,
@@ -98,7 +98,7 @@ async def _kustomize(bases: Sequence[Path], variant: Path | None, kubectl: Path)
     with tempfile.TemporaryDirectory(prefix="harness-render-") as made:
         folder = _generate(Path(made), bases, variant)
         text = await _run(
-            [str(kubectl), "kustomize", str(folder), "--load-restrictor", "LoadRestrictionsNone"],
+            [kubectl, "kustomize", folder, "--load-restrictor", "LoadRestrictionsNone"],
             what=f"{variant} over {bases[0]}" if variant else str(bases[0]),
         )
     objects = load_all(text, "kustomize's output")
@@ -121,32 +121,21 @@ def _generate(folder: Path, bases: Sequence[Path], variant: Path | None) -> Path
     return folder
 
 
-async def _run(command: Sequence[str], what: str) -> str:
+async def _run(command: Sequence[str | Path], what: str) -> str:
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-    except OSError as error:
-        raise HostError(
-            f"{command[0]} cannot be run: {error}",
-            remedy="name a kubectl that runs on this machine",
-        ) from error
-    try:
-        out, complaint = await asyncio.wait_for(process.communicate(), _TIMEOUT)
-    except TimeoutError as error:
+        done = await processes.run(command, timeout=_TIMEOUT)
+    except CommandError as error:
+        if error.code != TIMED_OUT:
+            raise
         raise ManifestError(
             f"kustomize did not finish {what} in {_TIMEOUT:.0f} s",
             remedy="a base or resource on the network? vendor it, so that a build needs no network",
         ) from error
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    if process.returncode:
-        said = complaint.decode(errors="replace").strip()
-        raise ManifestError(f"kustomize cannot build {what}: {_short(said)}", remedy=_remedy(said))
-    return out.decode()
+    if done.code:
+        raise ManifestError(
+            f"kustomize cannot build {what}: {_short(done.error)}", remedy=_remedy(done.error)
+        )
+    return done.stdout.decode()
 
 
 def _short(said: str) -> str:

@@ -1,8 +1,8 @@
 """What the generator is told: the declared load, resolved and checked before anything starts.
 
-A `Plan` is plain data and travels to the child process as one line of JSON. Checking happens here,
-so that a wrong endpoint or a foreign host is refused with a remedy instead of being found by the
-child.
+A `LoadPlan` is plain data and travels to the child process as one line of JSON. Checking happens
+here, so that a wrong endpoint or a foreign host is refused with a remedy instead of being found by
+the child.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def _supply() -> Supply:
 
 
 @pytest_asyncio.fixture(loop_scope="function")
-async def _workbench(
+async def _session(
     request: pytest.FixtureRequest, cluster: Cluster, _supply: Supply
 ) -> AsyncIterator[AuthoringSession]:
     from harness.authoring import AuthoringSession
@@ -76,7 +76,7 @@ async def _workbench(
 
 
 @pytest_asyncio.fixture(loop_scope="function")
-async def namespace(_workbench: AuthoringSession) -> Namespace:
+async def namespace(_session: AuthoringSession) -> Namespace:
     """A fresh namespace of the test's own: a string, its name, with `apply`, `get` and `all`:
         async def test_web_gets_ready(namespace, eventually):
             await namespace.apply("manifests/web.yaml")
@@ -89,11 +89,11 @@ async def namespace(_workbench: AuthoringSession) -> Namespace:
     the namespace is gone, and is an error that names what blocks if it does not go. Pods, workloads
     and events in it are watched, so that a failing test shows them.
     """
-    return await _workbench.namespace()
+    return await _session.namespace()
 
 
 @pytest.fixture
-def deploy(_workbench: AuthoringSession) -> Callable[..., Any]:
+def deploy(_session: AuthoringSession) -> Callable[..., Any]:
     """An application in namespaces of its own, when it is ready; removed after the test:
         async def test_three_replicas(deploy):
             checkout = await deploy("deploy/")
@@ -113,11 +113,11 @@ def deploy(_workbench: AuthoringSession) -> Callable[..., Any]:
     error of the test if anything is left. The cluster is shared with others meanwhile;
     `@pytest.mark.harness(exclusive=True)` has it alone.
     """
-    return _workbench.deploy
+    return _session.deploy
 
 
 @pytest.fixture
-def load(_workbench: AuthoringSession) -> Callable[..., AbstractAsyncContextManager[Traffic]]:
+def load(_session: AuthoringSession) -> Callable[..., AbstractAsyncContextManager[Traffic]]:
     """Open-loop load on an app's entry while a block runs, and what its requests experienced:
         async def test_checkout_serves(deploy, load, eventually):
             checkout = await deploy("checkout")
@@ -134,11 +134,11 @@ def load(_workbench: AuthoringSession) -> Callable[..., AbstractAsyncContextMana
     fell behind raises Inconclusive.
     `during="control"`, `"fault"`, `"recovered"` or `"all"` asks for a stretch.
     """
-    return _workbench.load
+    return _session.load
 
 
 @pytest.fixture
-def inject(_workbench: AuthoringSession) -> Callable[..., AbstractAsyncContextManager[Injected]]:
+def inject(_session: AuthoringSession) -> Callable[..., AbstractAsyncContextManager[Injected]]:
     """A fault while a block runs: proven to be felt, and healed however the block is left:
         async def test_checkout_outlives_a_slow_database(deploy, load, inject):
             checkout = await deploy("deploy/")
@@ -156,11 +156,11 @@ def inject(_workbench: AuthoringSession) -> Callable[..., AbstractAsyncContextMa
     heals the fault and proves that it is no longer felt; leaving it before the fault was felt
     raises FaultError. Blocks may be nested and follow each other.
     """
-    return _workbench.inject
+    return _session.inject
 
 
 @pytest.fixture
-def eventually(_workbench: AuthoringSession) -> Callable[..., Any]:
+def eventually(_session: AuthoringSession) -> Callable[..., Any]:
     """Wait until a check holds, bounded, with a failure that tells the story:
         async def test_all_come_back(deploy, eventually):
             checkout = await deploy("checkout")
@@ -173,4 +173,4 @@ def eventually(_workbench: AuthoringSession) -> Callable[..., Any]:
     mend counts as not yet. When the time is up (`within`, "30s"), WaitTimeout tells what was
     wanted, what was last seen, the transitions, the active faults and the recent Warning events.
     """
-    return _workbench.eventually
+    return _session.eventually

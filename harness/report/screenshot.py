@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from harness.errors import HostError, UsageError
+from harness.host.commands import output
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 TIMEOUT_S = 60
@@ -46,11 +46,9 @@ def screenshot(page: Path, picture: Path, *, size: str = "1440x1800", theme: str
             f"--screenshot={picture.resolve()}",
             f"{page.resolve().as_uri()}#theme={theme}",
         ]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-        )
-    if done.returncode != 0 or not picture.is_file():
+        output(command, timeout=TIMEOUT_S)
+    if not picture.is_file():
         raise HostError(
-            f"{browser} made no screenshot: {done.stderr.strip()[-300:]}",
+            f"{browser} made no screenshot",
             remedy="open the report in a browser and take the picture by hand",
         )

@@ -6,11 +6,12 @@ the licence are committed. Nothing at run time imports this.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tarfile
 import tempfile
 from pathlib import Path
+
+from harness.host.commands import output
 
 VERSION = "1.6.32"
 ASSETS = Path(__file__).parent / "assets"
@@ -25,9 +26,7 @@ def refresh(version: str = VERSION) -> list[Path]:
     """Fetch a version with `npm pack`, which checks its integrity, and unpack it."""
     written = []
     with tempfile.TemporaryDirectory() as scratch:
-        subprocess.run(
-            ["npm", "pack", "--silent", f"uplot@{version}"], cwd=scratch, check=True, timeout=120
-        )
+        output(["npm", "pack", "--silent", f"uplot@{version}"], cwd=Path(scratch))
         with tarfile.open(Path(scratch) / f"uplot-{version}.tgz") as archive:
             for member, name in FILES.items():
                 file = archive.extractfile(member)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import platform
 import resource
 import secrets
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ import psutil
 from harness import paths
 from harness.errors import HistoryError
 from harness.history.facts import Json
+from harness.host.commands import output
 from harness.host.files import write_json
 from harness.judgement.verdict import Result, exit_code
 from harness.runs.fitting import NotApplicable
@@ -128,8 +128,7 @@ def harness_version() -> Json:
 
 
 def _git(root: Path, *args: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True)
-    return done.stdout.strip()
+    return output(["git", "-C", root, *args], check=False)
 
 
 def peak_memory() -> dict[str, int]:

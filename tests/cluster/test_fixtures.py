@@ -116,7 +116,7 @@ async def left(cluster: Cluster, names: list[str]) -> list[str]:
 @pytest.fixture
 def bench(request: pytest.FixtureRequest) -> AuthoringSession:
     """What the fixtures are methods of."""
-    made: AuthoringSession = request.getfixturevalue("_workbench")
+    made: AuthoringSession = request.getfixturevalue("_session")
     return made
 
 

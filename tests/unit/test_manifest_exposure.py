@@ -1,4 +1,4 @@
-"""Probe timing: the numbers of the catalogue, the defaults, and what the formula must never do."""
+"""Probe timing: known numbers, the defaults, and what the formula must never do."""
 
 from __future__ import annotations
 
