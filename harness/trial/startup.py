@@ -89,7 +89,12 @@ def own_words(history: History) -> list[str]:
 
 
 def unready(store: Store, objects: Sequence[Object]) -> list[str]:
-    """One line for each workload that is not fully rolled out and ready."""
+    """One line for each workload that is not fully rolled out and ready.
+
+    One that an autoscaler holds is up at its lower bound: it gets there seconds after it was
+    applied, and whatever breaks before would meet another application than the one that runs.
+    """
+    floors = autoscaled(objects)
     lines = []
     for obj in objects:
         kind = obj["kind"]
@@ -98,9 +103,21 @@ def unready(store: Store, objects: Sequence[Object]) -> list[str]:
         name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
         live = store.get(kind, name, namespace)
         ready, wanted = progress(live) if live is not None else (0, 1)
+        wanted = max(wanted, floors.get((namespace, kind, name), 0)) if wanted else 0
         if live is None or ready < wanted:
             lines.append(f"{kind}/{name} {ready} of {wanted}{why(store, namespace, name)}")
     return lines
+
+
+def autoscaled(objects: Sequence[Object]) -> dict[tuple[str, str, str], int]:
+    """The least pods of each workload that an autoscaler holds, by namespace, kind and name."""
+    floors = {}
+    for obj in objects:
+        if obj["kind"] == "HorizontalPodAutoscaler":
+            target = obj["spec"]["scaleTargetRef"]
+            where = (obj["metadata"]["namespace"], target["kind"], target["name"])
+            floors[where] = obj["spec"].get("minReplicas", 1)
+    return floors
 
 
 def progress(live: Object) -> tuple[int, int]:

@@ -17,8 +17,9 @@ from typing import Any
 
 import psutil
 import pytest
-from trials import carry_out, connected_cluster, history_of, phases
+from trials import JUDGED_BY, carry_out, connected_cluster, history_of, phases
 
+from harness import objectives
 from harness.declare import Expect, register
 from harness.faults import Hang, SlowDependency, proxied
 from harness.faults.base import Fault, FaultContext
@@ -99,6 +100,9 @@ def killed_by_something_else(connections: Connections) -> At:
     return At("sustain", act)
 
 
+CURED = [objectives.restarts("workload", at_most=0, cures=1), *JUDGED_BY[1:]]
+"""As what an application of somebody's own declares is judged: `restarts = 0` in `[objectives]`."""
+
 LIVENESS = Expect(
     "failed",
     shows=[
@@ -136,7 +140,7 @@ async def everything(folder: Path) -> dict[str, TrialEnd]:
                 run("nobody", entry="nobody"),
                 run("unused", faults=[SlowDependency("unused", latency="2s")]),
                 run("tight-quota", component="tight-quota"),
-                run("cured", faults=[Hang("workload")]),
+                run("cured", faults=[Hang("workload")], judged_by=CURED),
                 run("readiness-wrong", component="readiness-wrong", waits=True),
                 run("crash-loop", component="crash-loop", waits=True),
             ):

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from harness.history.history import History
 from harness.history.records import SECOND
+from harness.kube.store import Store
+from harness.kube.watch import Change
 from harness.manifest.subject_file import Role
 from harness.trial.startup import (
     SETTING_UP_S,
@@ -16,6 +20,7 @@ from harness.trial.startup import (
     last_disturbance,
     own_words,
     start_bound,
+    unready,
 )
 
 GRACE = {
@@ -221,3 +226,36 @@ def test_where_no_container_ever_ran_the_events_say_why() -> None:
         record = {"t": number, "type": "object", "kind": "Event", "verb": "ADDED", "object": event}
         history.add(record)
     assert own_words(history) == ["FailedCreate ReplicaSet/api-5f: exceeded quota: small"]
+
+
+def deployment(replicas: int, ready: int) -> dict[str, Any]:
+    return {
+        "kind": "Deployment",
+        "metadata": {"name": "api", "namespace": "n", "uid": "d", "generation": 1},
+        "spec": {"replicas": replicas},
+        "status": {"observedGeneration": 1, "updatedReplicas": ready, "readyReplicas": ready},
+    }
+
+
+@pytest.mark.parametrize(
+    ("replicas", "ready", "missing"),
+    [
+        (1, 1, ["Deployment/api 1 of 2"]),
+        (2, 1, ["Deployment/api 1 of 2"]),
+        (2, 2, []),
+        (4, 3, ["Deployment/api 3 of 4"]),
+        # An autoscaler leaves alone what was scaled to nothing.
+        (0, 0, []),
+    ],
+)
+def test_what_an_autoscaler_holds_is_up_at_its_lower_bound(
+    replicas: int, ready: int, missing: list[str]
+) -> None:
+    autoscaler = {
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "api", "namespace": "n"},
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "api"}, "minReplicas": 2},
+    }
+    live, store = deployment(replicas, ready), Store()
+    store.feed(Change(kind="Deployment", verb="ADDED", object=live, monotonic_ns=1))
+    assert unready(store, [live, autoscaler]) == missing
