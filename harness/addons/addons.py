@@ -31,6 +31,7 @@ from harness.kube.client import Kube, Obj
 from harness.kube.eventually import eventually
 from harness.labels import DOMAIN, value
 from harness.manifest.images import rewrite
+from harness.manifest.rollout import rollout
 from harness.manifest.yaml import load_all
 from harness.undo.ledger import Entry, Ledger
 from harness.undo.reach import World
@@ -273,15 +274,9 @@ def _identity(obj: Obj) -> tuple[str, str, str, str]:
 
 
 def _require_ready(obj: Obj) -> None:
-    status = obj.get("status") or {}
-    what = f"{obj['kind']}/{obj['metadata']['name']}"
-    if status.get("observedGeneration") != obj["metadata"]["generation"]:
-        raise AssertionError(f"{what}: its controller has not seen this version")
-    if obj["kind"] == "Deployment":
-        asked = obj["spec"]["replicas"]
-        counts = [status.get(key, 0) for key in ("updatedReplicas", "readyReplicas", "replicas")]
-    else:
-        asked = status.get("desiredNumberScheduled", 0)
-        counts = [status.get(key, 0) for key in ("updatedNumberScheduled", "numberReady")]
-    if asked == 0 or any(count != asked for count in counts):
-        raise AssertionError(f"{what}: {counts} of {asked} pods are of this version and ready")
+    state = rollout(obj)
+    if not (state.wanted and state.complete):
+        what = f"{obj['kind']}/{obj['metadata']['name']}"
+        raise AssertionError(
+            f"{what}: {state.done} of {state.wanted} pods are up to date and ready"
+        )

@@ -22,7 +22,8 @@ from harness.declare import Expect
 from harness.faults import SlowDependency
 from harness.history.arrivals import SECOND, Schedule
 from harness.history.facts import Json, RoleFacts
-from harness.history.records import PHASES, REQUESTS_FILE, SCHEMA
+from harness.history.records import PHASES, SCHEMA
+from harness.history.run_files import REQUESTS_FILE
 from harness.history.writer import Writer
 from harness.objectives import availability, latency, recovery, restarts, shows
 from harness.runs.rejudge import judge_folder

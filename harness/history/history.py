@@ -22,8 +22,6 @@ from harness.errors import HistoryError
 from harness.history.facts import Facts, FaultFacts, Json, RoleFacts
 from harness.history.phases import Phases
 from harness.history.records import (
-    HISTORY_FILE,
-    REQUESTS_FILE,
     SCHEMA,
     Blind,
     Event,
@@ -41,6 +39,7 @@ from harness.history.records import (
     unix_seconds,
 )
 from harness.history.requests import Requests, RequestsTail
+from harness.history.run_files import HISTORY_FILE, REQUESTS_FILE
 
 
 class History(Phases):

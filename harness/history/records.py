@@ -15,10 +15,6 @@ from harness.history.facts import Json
 
 SCHEMA = 1
 
-HISTORY_FILE = "history.jsonl"
-
-REQUESTS_FILE = "requests.jsonl"
-
 SECOND = 1_000_000_000
 
 PHASES = (

@@ -14,7 +14,7 @@ import orjson
 from harness.errors import HostError
 from harness.history.facts import Json
 from harness.history.history import History
-from harness.history.records import HISTORY_FILE
+from harness.history.run_files import HISTORY_FILE
 from harness.host.files import write_all
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from harness.errors import UsageError
 from harness.history.facts import Facts
 from harness.units import names_in, resolve
@@ -20,18 +22,18 @@ def check_bound(what: str, within: str) -> None:
         )
 
 
-def bound_seconds(within: str, facts: Facts, role: str) -> float:
+def bound_seconds(
+    within: str, facts: Facts, role: str, *, since: Literal["injection", "heal"]
+) -> float:
     """The bound in seconds, with the times of a role; what it does not declare counts 0.
 
-    The names are as short as the trial's scale made them; plain durations stay what they are.
+    Names are as short as the trial's scale made them. The scale divides durations as well where the
+    bound counts from the injection: it allows for timers, which are scaled. What counts from the
+    heal allows for the application's own speed, which is not.
     """
-    return resolve(within, _times(facts, role))
-
-
-def scaled_bound_seconds(within: str, facts: Facts, role: str) -> float:
-    """As `bound_seconds`, where plain durations are those of a faithful trial, too."""
-    faithful = {name: value * facts.scale for name, value in _times(facts, role).items()}
-    return resolve(within, faithful) / facts.scale
+    scale = facts.scale if since == "injection" else 1
+    faithful = {name: value * scale for name, value in _times(facts, role).items()}
+    return resolve(within, faithful) / scale
 
 
 def _times(facts: Facts, role: str) -> dict[str, float]:

@@ -12,7 +12,8 @@ from harness.history.facts import Facts, Json
 from harness.history.history import History
 from harness.history.records import SECOND, Window
 from harness.history.replicas import missing_series, replicas
-from harness.objectives.bounds import check_bound, scaled_bound_seconds
+from harness.manifest.rollout import rollout
+from harness.objectives.bounds import bound_seconds, check_bound
 from harness.objectives.observed import PODS, nobody, without_pulls
 
 _LASTS = 3 * SECOND
@@ -45,7 +46,7 @@ class Rollout(Declared):
 
     def bound(self, facts: Facts) -> float:
         """The bound in seconds."""
-        return scaled_bound_seconds(self.within, facts, self.role)
+        return bound_seconds(self.within, facts, self.role, since="injection")
 
     def judge(self, history: History) -> Finding:
         """Met when complete; broken when the deployment gives up or the bound has passed."""
@@ -68,7 +69,7 @@ class Rollout(Declared):
                 if inject.end is None or following <= inject.end:
                     continue  # somebody else's change, as far as anybody knows
                 after = f"{_after(window, t)} s"
-                if all(map(_complete, changed.values())):
+                if all(rollout(each).complete for each in changed.values()):
                     return Finding("met", f"rollout of {self.role} complete after {after}", t)
                 if why := _gave_up(workload):
                     text = f"rollout of {self.role} gave up after {after}: {why}"
@@ -97,11 +98,10 @@ class Rollout(Declared):
         for t, _, workload in _workload_states(history, self.role):
             if t <= deadline:
                 state = workload
-        status, wanted = state.get("status", {}), state.get("spec", {}).get("replicas", 1)
-        newest = min(status.get("updatedReplicas", 0), wanted)
+        so_far, unavailable = rollout(state), state["status"].get("unavailableReplicas", 0)
         return (
-            f"rollout of {self.role} not complete after {bound:.0f} s: {newest} of {wanted} "
-            f"replicas of the new template, {status.get('unavailableReplicas', 0)} unavailable"
+            f"rollout of {self.role} not complete after {bound:.0f} s: {so_far.done} of "
+            f"{so_far.wanted} replicas of the new template, {unavailable} unavailable"
         )
 
 
@@ -129,7 +129,7 @@ class SelfHealing(Declared):
 
     def bound(self, facts: Facts) -> float:
         """The bound in seconds."""
-        return scaled_bound_seconds(self.within, facts, self.role)
+        return bound_seconds(self.within, facts, self.role, since="injection")
 
     def judge(self, history: History) -> Finding:
         """Met at the return after a loss, broken at the bound; open where nothing was lost."""
@@ -197,18 +197,6 @@ def _workload_states(history: History, role: str) -> Iterator[tuple[int, str, Js
         name = f"{record['kind']}/{meta['name']}"
         if name in facts.workloads and "template" in record["object"].get("spec", {}):
             yield record["t"], name, record["object"]
-
-
-def _complete(workload: Json) -> bool:
-    spec, status = workload.get("spec", {}), workload.get("status", {})
-    if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
-        return False
-    wanted = spec.get("replicas", status.get("desiredNumberScheduled", 1))
-    newest = status.get("updatedReplicas", status.get("updatedNumberScheduled", 0))
-    available = status.get("availableReplicas", status.get("numberAvailable", 0))
-    return bool(
-        newest >= wanted and available >= wanted and status.get("replicas", wanted) == newest
-    )
 
 
 def _gave_up(workload: Json) -> str:

@@ -252,7 +252,7 @@ class Recovery(Declared):
 
     def bound(self, facts: Facts) -> float:
         """The bound in seconds."""
-        return bound_seconds(self.within, facts, self.role)
+        return bound_seconds(self.within, facts, self.role, since="heal")
 
     def judge(self, history: History) -> Finding:
         """Met at the recovery; broken once the bound has passed without it."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError
+from harness.history.run_files import HTML_FILE, TRIAL_FILE
 from harness.plugin import hooks, settings
 from harness.plugin.items import ScenarioFile, ScenarioItem
 
@@ -236,11 +237,11 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.section("resilience harness")
     terminalreporter.line(f"seed: {settings.seed(config)} (--harness-seed repeats it)")
     terminalreporter.line(f"histories: {folder}")
-    if (folder / "report.html").is_file():
-        terminalreporter.line(f"report: {folder / 'report.html'}")
+    if (folder / HTML_FILE).is_file():
+        terminalreporter.line(f"report: {folder / HTML_FILE}")
 
 
 def _trials(config: pytest.Config) -> Path | None:
     """The run's folder if any trial ended in it."""
     folder = settings.decided_folder(config)
-    return folder if folder is not None and any(folder.glob("*/trial.json")) else None
+    return folder if folder is not None and any(folder.glob(f"*/{TRIAL_FILE}")) else None

@@ -22,8 +22,8 @@ from rich.text import Text
 
 from harness.history.records import PHASES
 from harness.host.progress import reporter
-from harness.report.model import Outcome, Verdict
-from harness.report.summary import MARKS, STYLES, print_summary
+from harness.report.model import MARKS, Outcome, Verdict
+from harness.report.summary import STYLES, print_summary
 from harness.runs.fitting import NotApplicable
 
 __all__ = ["LiveTrials", "print_summary"]

@@ -18,8 +18,15 @@ import orjson
 from harness.errors import HistoryError
 from harness.history.facts import Json
 from harness.history.history import History
-from harness.history.records import HISTORY_FILE, PHASES, SECOND
+from harness.history.records import PHASES, SECOND
 from harness.history.requests import Requests
+from harness.history.run_files import (
+    HISTORY_FILE,
+    MANIFESTS_FILE,
+    RUN_FILE,
+    TRIAL_FILE,
+    VERDICT_FILE,
+)
 from harness.judgement.contention import most_crowded
 from harness.report.compare import compare
 from harness.report.describe import headline, why_exit
@@ -36,11 +43,6 @@ from harness.report.model import (
     Shown,
     Trial,
 )
-
-RUN_FILE = "run.json"
-TRIAL_FILE = "trial.json"
-VERDICT_FILE = "verdict.json"
-MANIFESTS_FILE = "manifests/objects.json"
 
 
 @dataclass(frozen=True)

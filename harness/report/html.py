@@ -21,11 +21,10 @@ from harness.history.facts import Json
 from harness.report.describe import case_name, outcome_text, reason_text, seconds_text, timings
 from harness.report.evidence import evidence
 from harness.report.folder import Source, TrialSource
-from harness.report.model import Comparison, Trial
+from harness.report.model import MARKS, Comparison, Trial
 from harness.report.timeline import timeline
 
 _HERE = Path(__file__).parent
-MARKS = {"survived": "✓", "failed": "✕", "inconclusive": "?"}
 
 
 def render(source: Source) -> str:

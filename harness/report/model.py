@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Verdict = Literal["survived", "failed", "inconclusive"]
+MARKS: dict[Verdict, str] = {"survived": "✓", "failed": "✗", "inconclusive": "?"}
 Outcome = Literal["as expected", "wrong verdict", "wrong reason", "inconclusive"]
 Judged = Literal["outcome", "verdict"]
 

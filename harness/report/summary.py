@@ -14,16 +14,16 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from harness.history.run_files import HTML_FILE, JSON_FILE, JUNIT_FILE
 from harness.report.describe import outcome_text, reason_text, seconds_text
 from harness.report.folder import load_run
-from harness.report.model import Comparison, Report, Trial
+from harness.report.model import MARKS, Comparison, Report, Trial
 
-MARKS = {"survived": "✓", "failed": "✗", "inconclusive": "?"}
 STYLES = {"survived": "bold blue", "failed": "bold red", "inconclusive": "bold yellow"}
 
 _MEDIUM, _WIDE = 110, 160
 _FIELDS = 4
-_SHOWN_FILES = ("report.html", "report.json", "junit.xml")
+_SHOWN_FILES = (HTML_FILE, JSON_FILE, JUNIT_FILE)
 
 
 def print_summary(console: Console, run_folder: Path) -> None:

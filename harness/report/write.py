@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.history.run_files import HTML_FILE, JSON_FILE, JUNIT_FILE
 from harness.host.files import write_whole
 from harness.report import html, json_report, junit
 from harness.report.folder import load_run
-
-HTML_FILE = "report.html"
-JSON_FILE = "report.json"
-JUNIT_FILE = "junit.xml"
 
 
 def write_reports(run_folder: Path, *, html_file: Path | None = None) -> list[Path]:

@@ -23,15 +23,13 @@ import psutil
 from harness import paths
 from harness.errors import HistoryError
 from harness.history.facts import Json
+from harness.history.run_files import RUN_FILE, TRIAL_FILE
 from harness.host.commands import output
 from harness.host.files import write_json
 from harness.judgement.verdict import Result, exit_code
 from harness.runs.fitting import NotApplicable
 
 SCHEMA = 1
-RUN_FILE = "run.json"
-TRIAL_FILE = "trial.json"
-VERDICT_FILE = "verdict.json"
 
 
 @dataclass(frozen=True, kw_only=True)

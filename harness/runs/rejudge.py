@@ -17,18 +17,11 @@ from harness.declare import Expect, Objective, Observable, load_declared
 from harness.errors import HistoryError
 from harness.history.facts import Json
 from harness.history.history import History
+from harness.history.run_files import RUN_FILE, TRIAL_FILE, VERDICT_FILE
 from harness.host.files import write_json
 from harness.judgement.verdict import Result, exit_code
 from harness.judgement.verdict import judge as apply_rule
-from harness.runs.folder import (
-    RUN_FILE,
-    TRIAL_FILE,
-    VERDICT_FILE,
-    Summary,
-    finish,
-    read_run,
-    trial_folders,
-)
+from harness.runs.folder import Summary, finish, read_run, trial_folders
 
 # Importing it registers every shipped objective.
 REGISTERING = (harness.objectives.shows,)

@@ -13,10 +13,10 @@ from dataclasses import asdict
 
 from harness.cluster import capacity, residue
 from harness.cluster.reservations import reserved
+from harness.history.run_files import TRIAL_FILE, VERDICT_FILE
 from harness.host.files import write_json
 from harness.judgement.verdict import judge
 from harness.runs.connections import Find, leased_cluster
-from harness.runs.folder import TRIAL_FILE, VERDICT_FILE
 from harness.runs.options import RunListener, TrialEnd
 from harness.trial.equipment import equip
 from harness.trial.placement import Connections

@@ -24,7 +24,8 @@ from harness.faults.base import Fault, FaultContext, Met
 from harness.faults.proxied import stand_in_path
 from harness.history.facts import Json
 from harness.history.history import History
-from harness.history.records import REQUESTS_FILE, SCHEMA, SECOND
+from harness.history.records import SCHEMA, SECOND
+from harness.history.run_files import MANIFESTS_FILE, REQUESTS_FILE
 from harness.history.writer import Writer
 from harness.host.files import write_json
 from harness.judgement.exposure import felt
@@ -130,9 +131,9 @@ class Stage:
             self.objects = fault.prepare(self.objects, self.context)
         for role in self.placement.in_path:
             self.objects = stand_in_path(self.objects, self.context.role(role), self.context)
-        folder = self.placement.folder / "manifests"
-        folder.mkdir(exist_ok=True)
-        write_json(folder / "objects.json", self.objects)
+        manifests = self.placement.folder / MANIFESTS_FILE
+        manifests.parent.mkdir(exist_ok=True)
+        write_json(manifests, self.objects)
         wanted = [*images(self.objects), *self.placement.images.values()]
         nodes = [node.name for node in self.connections.cluster.nodes]
         await pull(self.connections.nodes, nodes, wanted)

@@ -15,6 +15,7 @@ from harness.kube.store import Store
 from harness.manifest.exposure import full_start, liveness_round
 from harness.manifest.objects import Object, Ref, pods_of_role, ref_of
 from harness.manifest.probes import pod_grace
+from harness.manifest.rollout import Rollout, rollout
 from harness.manifest.subject_file import Role
 
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
@@ -102,10 +103,10 @@ def unready(store: Store, objects: Sequence[Object]) -> list[str]:
             continue
         name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
         live = store.get(kind, name, namespace)
-        ready, wanted = progress(live) if live is not None else (0, 1)
-        wanted = max(wanted, floors.get((namespace, kind, name), 0)) if wanted else 0
-        if live is None or ready < wanted:
-            lines.append(f"{kind}/{name} {ready} of {wanted}{why(store, namespace, name)}")
+        state = rollout(live) if live is not None else Rollout(0, 1, complete=False)
+        wanted = max(state.wanted, floors.get((namespace, kind, name), 0)) if state.wanted else 0
+        if not state.complete or state.done < wanted:
+            lines.append(f"{kind}/{name} {state.done} of {wanted}{why(store, namespace, name)}")
     return lines
 
 
@@ -118,19 +119,6 @@ def autoscaled(objects: Sequence[Object]) -> dict[tuple[str, str, str], int]:
             where = (obj["metadata"]["namespace"], target["kind"], target["name"])
             floors[where] = obj["spec"].get("minReplicas", 1)
     return floors
-
-
-def progress(live: Object) -> tuple[int, int]:
-    """(ready pods of the newest template, pods wanted) of a live workload."""
-    status = live.get("status") or {}
-    current = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
-    if live["kind"] == "DaemonSet":
-        wanted = status.get("desiredNumberScheduled", 1)
-        ready = min(status.get("updatedNumberScheduled", 0), status.get("numberReady", 0))
-    else:
-        wanted = live["spec"].get("replicas", 1)
-        ready = min(status.get("updatedReplicas", 0), status.get("readyReplicas", 0))
-    return (ready if current else 0), wanted
 
 
 def why(store: Store, namespace: str, workload: str) -> str:

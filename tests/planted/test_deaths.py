@@ -24,7 +24,8 @@ from trials import SUBJECT, connected_cluster
 
 from harness import paths
 from harness.history.facts import Json
-from harness.history.records import HISTORY_FILE, PHASES
+from harness.history.records import PHASES
+from harness.history.run_files import HISTORY_FILE
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
 from harness.runs.options import Options

@@ -24,8 +24,9 @@ from harness.history.arrivals import Schedule
 from harness.history.facts import Json
 from harness.history.history import History
 from harness.history.outcomes import NOT_SENT, TIMEOUT
-from harness.history.records import REQUESTS_FILE, SECOND
+from harness.history.records import SECOND
 from harness.history.requests import COLUMNS
+from harness.history.run_files import REQUESTS_FILE
 from harness.history.writer import Writer
 from harness.judgement.verdict import judge
 from harness.objectives import shows

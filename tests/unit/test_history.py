@@ -12,7 +12,8 @@ from judged import NAMESPACE, WORKLOAD, Tale, at, calm
 
 from harness.errors import HistoryError
 from harness.history.history import History
-from harness.history.records import HISTORY_FILE, Window
+from harness.history.records import Window
+from harness.history.run_files import HISTORY_FILE
 from harness.history.writer import Writer
 
 

@@ -23,7 +23,7 @@ from survivors import Trial, failing, surviving
 
 from harness.declare import Expect
 from harness.history.history import History
-from harness.history.records import HISTORY_FILE
+from harness.history.run_files import HISTORY_FILE
 from harness.judgement.verdict import Result, judge
 
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "60"))

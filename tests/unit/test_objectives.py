@@ -253,7 +253,7 @@ def test_bounds(within: str, seconds: float) -> None:
         (lambda: objectives.latency(at_most="soon"), '"soon" is no duration'),
         (lambda: objectives.latency(at_most="1s", percentile=0), "no percentile 0"),
         (lambda: objectives.recovery(within="readyness + 5s"), "readyness is no time of a man"),
-        (lambda: shows.ready("workload", within="soon"), '"soon" is no duration'),
+        (lambda: shows.ready("workload", within="soon"), "soon is no time of a manifest"),
     ],
 )
 def test_bad_input_is_refused_when_it_is_declared(make: Callable[[], Any], message: str) -> None:

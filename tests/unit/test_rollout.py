@@ -233,7 +233,7 @@ def deployment(replicas: int, ready: int) -> dict[str, Any]:
         "kind": "Deployment",
         "metadata": {"name": "api", "namespace": "n", "uid": "d", "generation": 1},
         "spec": {"replicas": replicas},
-        "status": {"observedGeneration": 1, "updatedReplicas": ready, "readyReplicas": ready},
+        "status": {"observedGeneration": 1, "updatedReplicas": ready, "availableReplicas": ready},
     }
 
 

@@ -8,6 +8,7 @@ from harness.declare import Sighting, register
 from harness.history.history import History
 from harness.history.records import SECOND, PodState, Window, unix_seconds
 from harness.history.replicas import replicas
+from harness.objectives.bounds import bound_seconds, check_bound
 from harness.objectives.shows.observable import Watched, after, earliest, until_heal
 from harness.units import seconds
 
@@ -46,7 +47,7 @@ class Restarts(Watched):
 class Ready(Watched):
     """The number of ready pods of a role equals `equals`, `within` this long of injection.
 
-    `within` is shortened by the trial's scale, like the probes that it follows from.
+    `within` has the words of objectives, and is shortened by the trial's scale.
     """
 
     on: str
@@ -54,7 +55,7 @@ class Ready(Watched):
     within: str = field(default="90s", kw_only=True)
 
     def __post_init__(self) -> None:
-        seconds(self.within)
+        check_bound("ready", self.within)
 
     def describe(self) -> str:
         """One line for tables."""
@@ -62,7 +63,8 @@ class Ready(Watched):
 
     def seen_in(self, window: Window, history: History) -> Sighting | None:
         """The first moment with that many ready pods."""
-        until = window.begin + int(seconds(self.within) / history.facts.scale * SECOND)
+        bound = bound_seconds(self.within, history.facts, self.on, since="injection")
+        until = window.begin + int(bound * SECOND)
         for t, count in history.ready_series(self.on):
             if window.holds(t) and t <= until and count == self.equals:
                 return Sighting(t, f"ready {count} {after(history, t)}")
