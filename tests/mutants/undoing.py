@@ -6,7 +6,7 @@ from mutants import Mutant
 
 LEDGER = ("tests/unit/test_ledger.py",)
 STAGE = ("tests/unit/test_stage.py",)
-FIRST = ("tests/unit/test_record_first.py",)
+CRASH = ("tests/unit/test_crash_points.py",)
 WAITING = ("tests/unit/test_schedule.py",)
 
 UNDOING = (
@@ -58,7 +58,7 @@ UNDOING = (
         "    ctx.record(\n        UNDO,",
         "    await ctx.kube.patch(workloads.API, role.ref.kind, name, namespace, {})\n"
         "    ctx.record(\n        UNDO,",
-        FIRST,
+        CRASH,
     ),
     Mutant(
         "toxics are written down after them",
@@ -66,7 +66,7 @@ UNDOING = (
         '    ctx.record(UNDO, {"namespace": ctx.own_namespace, "service": role.ref.name})\n',
         '    await _ask(ctx, role, "PUT", "/toxics", {})\n'
         '    ctx.record(UNDO, {"namespace": ctx.own_namespace, "service": role.ref.name})\n',
-        FIRST,
+        CRASH,
     ),
     Mutant(
         "a pause is written down after it",
@@ -74,7 +74,7 @@ UNDOING = (
         '        ctx.record(UNDO, {"node": node, "mode": self.mode, "guard": guard})\n',
         '        await engine.adocker("pause", node)\n'
         '        ctx.record(UNDO, {"node": node, "mode": self.mode, "guard": guard})\n',
-        FIRST,
+        CRASH,
     ),
     Mutant(
         "a namespace is written down after it",
@@ -82,7 +82,7 @@ UNDOING = (
         '    entry = ledger.record("namespace", {"name": name}, cluster=cluster, trial=trial)\n',
         "    await kube.create({})\n"
         '    entry = ledger.record("namespace", {"name": name}, cluster=cluster, trial=trial)\n',
-        FIRST,
+        CRASH,
     ),
     Mutant(
         "a record is not forced to the disk",
@@ -203,5 +203,41 @@ UNDOING = (
         "        if self._process.returncode not in (None, 0):",
         "        if False:",
         ("tests/unit/test_load_generator.py",),
+    ),
+    Mutant(
+        "healing marks before it undoes",
+        "harness/undo/healing.py",
+        "                    if await _heal(record, world, report):\n",
+        '                    append(lock.descriptor, {"done": record.id})\n'
+        "                    if await _heal(record, world, report):\n",
+        CRASH,
+    ),
+    Mutant(
+        "a ledger goes although something is left",
+        "harness/undo/healing.py",
+        "            if not left[lock.path]:",
+        "            if left[lock.path] < 2:",
+        LEDGER,
+    ),
+    Mutant(
+        "a paused node stays paused",
+        "harness/faults/node_loss.py",
+        '        await engine.adocker("unpause", node)',
+        '        await engine.adocker("inspect", node)',
+        CRASH,
+    ),
+    Mutant(
+        "only the first cordon is taken away",
+        "harness/faults/relocate.py",
+        '    for name in record.data["nodes"]:',
+        '    for name in record.data["nodes"][1:]:',
+        CRASH,
+    ),
+    Mutant(
+        "a fault of the storage driver stays",
+        "harness/faults/stuck_volume.py",
+        '    for name in record.data["names"]:',
+        '    for name in record.data["names"][:1]:',
+        CRASH,
     ),
 )
