@@ -17,7 +17,8 @@ from harness.faults import proxied
 from harness.faults.base import Fault
 from harness.images.supply import Supply
 from harness.manifest.objects import Object, did_you_mean
-from harness.manifest.subject_file import FILE, SubjectFile, load_subject
+from harness.manifest.subject_file import FILE, SubjectFile
+from harness.manifest.subject_reading import load_subject
 from harness.runs import catalog, prepare
 from harness.trial.placement import Placement
 

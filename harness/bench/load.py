@@ -27,7 +27,8 @@ from rich.console import Console
 from harness.declare import Load
 from harness.history.arrivals import SECOND, Schedule
 from harness.history.outcomes import GeneratorHealth
-from harness.history.requests import COLUMNS, Requests
+from harness.history.requests import COLUMNS
+from harness.history.requests_tail import RequestsTail
 from harness.host.files import write_json
 from harness.load.generator import Generator
 from harness.load.plan import LoadPlan, plan
@@ -145,7 +146,7 @@ def _judge(folder: Path, rounds: int, out: Console) -> dict[str, Any]:
     took, spent = [], []
     for _ in range(rounds):
         begin, cpu = time.perf_counter(), time.process_time()
-        requests = Requests.read(path)
+        requests = RequestsTail(path).read()
         requests.availability(), requests.percentiles(), requests.per_interval(1.0)
         requests.generator_health(0, None)
         took.append(time.perf_counter() - begin)

@@ -15,7 +15,8 @@ from harness.images.reading import has_kustomization, read
 from harness.images.supply import KUBERNETES_VERSION
 from harness.manifest.images import ImageName, images
 from harness.manifest.propose import propose
-from harness.manifest.subject_file import FILE, parse_subject
+from harness.manifest.subject_file import FILE
+from harness.manifest.subject_reading import parse_subject
 from harness.manifest.validate import problems
 from harness.manifest.variants import KUSTOMIZATION_FILES, MANIFEST_SUFFIXES
 from harness.manifest.yaml import load_all

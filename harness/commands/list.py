@@ -11,7 +11,8 @@ from rich.table import Table
 from harness.commands.run import SUBJECT_HELP
 from harness.commands.running import out, until_done
 from harness.images.reading import as_given
-from harness.manifest.subject_file import SubjectFile, load_subject
+from harness.manifest.subject_file import SubjectFile
+from harness.manifest.subject_reading import load_subject
 from harness.runs import catalog
 from harness.runs.fitting import NotApplicable, doubts, fit, required_roles
 

@@ -38,7 +38,8 @@ from harness.history.records import (
     pod_state,
     unix_seconds,
 )
-from harness.history.requests import Requests, RequestsTail
+from harness.history.requests import Requests
+from harness.history.requests_tail import RequestsTail
 from harness.history.run_files import HISTORY_FILE, REQUESTS_FILE
 
 
@@ -74,7 +75,7 @@ class History(Phases):
             raise HistoryError(
                 f"{path} does not exist", remedy="name the folder of a run or of one of its trials"
             )
-        history = cls(Requests.read(folder / REQUESTS_FILE))
+        history = cls(RequestsTail(folder / REQUESTS_FILE).read())
         for number, record in _lines(path):
             if not isinstance(record, dict) or not {"t", "type"} <= record.keys():
                 raise HistoryError(

@@ -24,7 +24,7 @@ from harness.images import registry as registries
 from harness.images.node_image import node_image
 from harness.images.registry import Registry
 from harness.images.supply import Supply
-from harness.manifest.subject_file import load_subject
+from harness.manifest.subject_reading import load_subject
 
 _CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 

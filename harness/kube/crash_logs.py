@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from harness.kube.background import background
+from harness.kube.changes import Change
 from harness.kube.client import ApiError, Kube, Obj, UnreachableError
-from harness.kube.watch import Change
 
 TAIL_LINES = 200
 LIMIT_BYTES = 256 * 1024

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
+from harness.kube.changes import Change
 from harness.kube.client import Obj
 from harness.kube.eventually import FailureContext, Sightings
-from harness.kube.watch import Change
 
 T = TypeVar("T")
 

@@ -10,23 +10,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import orjson
 
 from harness.errors import ClusterError, ManifestError
 from harness.kube.background import background
+from harness.kube.changes import (
+    Blindness,
+    Change,
+    OnBlind,
+    OnChange,
+    Verb,
+    WatchSpec,
+    differences,
+    key_of,
+)
 from harness.kube.client import Kube, Obj
 from harness.kube.discovery import Resource
 from harness.kube.objects import selectors
 from harness.kube.responses import Answer, ApiError, UnreachableError, error_of
 from harness.kube.transport import Stream
-
-Verb = Literal["ADDED", "MODIFIED", "DELETED"]
-_Difference = tuple[Verb, Obj]
 
 # The server closes a watch after this; it then goes on from the last resourceVersion.
 _WATCH_SECONDS = 300
@@ -36,67 +43,6 @@ _SILENCE_SECONDS = 150.0
 _PULSE_SECONDS = 1.0
 _PULSE_TIMEOUT_SECONDS = 3.0
 _RECONNECT_SECONDS = (0.1, 2.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WatchSpec:
-    """What to watch; without a namespace: in all of them."""
-
-    api_version: str
-    kind: str
-    namespace: str | None = None
-    label_selector: str | None = None
-    field_selector: str | None = None
-
-    def __str__(self) -> str:
-        where = f" in {self.namespace}" if self.namespace else ""
-        return f"{self.kind}{where}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """One change of one object, as it arrived.
-
-    `monotonic_ns` is the moment of arrival. `relisted`: found by comparing lists, so it happened
-    some time before and may stand for several changes.
-    """
-
-    kind: str
-    verb: Verb
-    object: Obj
-    monotonic_ns: int
-    relisted: bool = False
-
-    @property
-    def name(self) -> str:
-        return str(self.object["metadata"]["name"])
-
-    @property
-    def namespace(self) -> str:
-        """Empty for cluster-scoped objects."""
-        return str(self.object["metadata"].get("namespace") or "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Blindness:
-    """A span in which changes of `spec` could not be seen as they happened.
-
-    Reported when it begins (`ended_ns` None), when it turns out `lasting`, and when it ends.
-    `lasting`: the server says no to what is asked (a permission, a kind), so waiting alone mends
-    nothing. `lost` tells whether changes in between may be missing (a list had to be compared) or
-    only came late.
-    """
-
-    spec: WatchSpec
-    reason: str
-    began_ns: int
-    ended_ns: int | None = None
-    lasting: bool = False
-    lost: bool = False
-
-
-OnChange = Callable[[Change], None]
-OnBlind = Callable[[Blindness], None]
 
 
 class Watcher:
@@ -302,9 +248,9 @@ class _Loop:
 
     def _tell(self, verb: Verb, obj: Obj, *, relisted: bool) -> None:
         if verb == "DELETED":
-            self._known.pop(_key(obj), None)
+            self._known.pop(key_of(obj), None)
         else:
-            self._known[_key(obj)] = obj
+            self._known[key_of(obj)] = obj
         self._on_change(
             Change(
                 kind=self.spec.kind,
@@ -325,30 +271,6 @@ class _Loop:
 def _lasting(error: ClusterError) -> bool:
     """Whether the server says no to what is asked, and not only for now."""
     return not isinstance(error, ApiError) or error.status in (400, 401, 403, 404, 405)
-
-
-def differences(known: Mapping[tuple[str, str], Obj], listed: Sequence[Obj]) -> list[_Difference]:
-    """What a list says of a state known before. An object that was replaced under its name (other
-    uid) is a deletion and an addition. Deletions come first, as they must have."""
-    now = {_key(obj): obj for obj in listed}
-    gone: list[_Difference] = []
-    come: list[_Difference] = []
-    for key, old in known.items():
-        new = now.get(key)
-        if new is None or new["metadata"]["uid"] != old["metadata"]["uid"]:
-            gone.append(("DELETED", old))
-    for key, new in now.items():
-        before = known.get(key)
-        if before is None or before["metadata"]["uid"] != new["metadata"]["uid"]:
-            come.append(("ADDED", new))
-        elif before["metadata"]["resourceVersion"] != new["metadata"]["resourceVersion"]:
-            come.append(("MODIFIED", new))
-    return gone + come
-
-
-def _key(obj: Obj) -> tuple[str, str]:
-    metadata = obj["metadata"]
-    return str(metadata.get("namespace") or ""), str(metadata["name"])
 
 
 def _unheard(_: Blindness) -> None:

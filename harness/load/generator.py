@@ -21,7 +21,8 @@ from typing import Self
 from harness.declare import Load
 from harness.errors import LoadError
 from harness.history.outcomes import GeneratorHealth, Percentiles
-from harness.history.requests import Requests, RequestsTail
+from harness.history.requests import Requests
+from harness.history.requests_tail import RequestsTail
 from harness.host.progress import tail
 from harness.load.plan import ERROR_PREFIX, EXIT_RECORDING, EndpointLike, LoadPlan, plan
 

@@ -83,7 +83,7 @@ def subject(config: pytest.Config) -> tuple[SubjectFile, list[Object]] | None:
         return None
     if _SUBJECT not in config.stash:
         from harness.images.reading import as_given
-        from harness.manifest.subject_file import load_subject
+        from harness.manifest.subject_reading import load_subject
 
         file = load_subject(Path(given))
         config.stash[_SUBJECT] = (file, asyncio.run(as_given(file)))

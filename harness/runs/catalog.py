@@ -20,7 +20,8 @@ from harness.errors import HarnessError, UsageError
 from harness.faults.base import Fault
 from harness.host import user_packages
 from harness.manifest.objects import did_you_mean
-from harness.manifest.subject_file import SubjectFile, load_subject
+from harness.manifest.subject_file import SubjectFile
+from harness.manifest.subject_reading import load_subject
 
 FILE = "scenario.py"
 

@@ -11,7 +11,8 @@ from harness.declare import AS_GIVEN, Scenario
 from harness.errors import UsageError
 from harness.images.supply import Supply
 from harness.manifest import scale as manifest_scale
-from harness.manifest.subject_file import SubjectFile, load_subject
+from harness.manifest.subject_file import SubjectFile
+from harness.manifest.subject_reading import load_subject
 from harness.runs import catalog
 from harness.runs.catalog import Found
 from harness.runs.fitting import NotApplicable, fit, unsupported

@@ -14,7 +14,7 @@ from harness.addons import addons
 from harness.cluster.shapes import smallest
 from harness.errors import UsageError
 from harness.images.supply import Supply
-from harness.manifest.subject_file import load_subject
+from harness.manifest.subject_reading import load_subject
 from harness.runs import catalog
 from harness.runs.catalog import Found
 from harness.runs.connections import find_cluster

@@ -20,12 +20,13 @@ from harness.history.history import History
 from harness.history.writer import Writer
 from harness.host.cpu import cpu_use
 from harness.kube.background import background
+from harness.kube.changes import Blindness, Change, WatchSpec
 from harness.kube.client import Kube
 from harness.kube.crash_logs import CrashLog, CrashLogs, crash_logs
 from harness.kube.kubelet import FailedProbes, PodCpu, WorkingSet, failed_probes, resources
 from harness.kube.responses import ApiError, UnreachableError
 from harness.kube.store import Store
-from harness.kube.watch import Blindness, Change, Watcher, WatchSpec
+from harness.kube.watch import Watcher
 from harness.labels import TRIAL
 from harness.units import quantity_bytes
 

@@ -11,10 +11,11 @@ from kube_objects import Obj, config_map, deployment, namespace, pod
 
 from harness.cluster.clusters import Cluster
 from harness.errors import ManifestError
+from harness.kube.changes import WatchSpec
 from harness.kube.client import ApiError, Kube
 from harness.kube.crash_logs import CrashLog, crash_logs
 from harness.kube.eventually import eventually
-from harness.kube.watch import Watcher, WatchSpec
+from harness.kube.watch import Watcher
 from harness.undo import namespaces
 
 pytestmark = pytest.mark.asyncio

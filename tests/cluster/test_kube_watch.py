@@ -12,10 +12,11 @@ from kube_objects import config_map, namespace
 from harness.cluster.clusters import Cluster
 from harness.cluster.leases import cluster_lease
 from harness.errors import ClusterError
+from harness.kube.changes import Blindness, Change, WatchSpec
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
 from harness.kube.store import Store
-from harness.kube.watch import Blindness, Change, Watcher, WatchSpec
+from harness.kube.watch import Watcher
 from harness.nodes.nodes import node_commands
 from harness.undo import namespaces
 

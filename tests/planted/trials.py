@@ -20,7 +20,7 @@ from harness.history.facts import Json
 from harness.history.history import History
 from harness.host.signals import Interrupted
 from harness.images.supply import Supply
-from harness.manifest.subject_file import load_subject
+from harness.manifest.subject_reading import load_subject
 from harness.runs.connections import connect, find_cluster
 from harness.runs.options import Options, Quiet, RunListener, TrialEnd
 from harness.runs.plans import Prepared, plan

@@ -11,7 +11,8 @@ import yaml
 
 from harness import paths
 from harness.manifest.objects import containers, find, name_of, pod_spec, pod_template, workloads
-from harness.manifest.subject_file import SubjectFile, load_subject
+from harness.manifest.subject_file import SubjectFile
+from harness.manifest.subject_reading import load_subject
 from harness.units import quantity, quantity_bytes
 
 SUBJECTS = ("checkout", "payment")

@@ -10,7 +10,8 @@ import pytest
 from harness import Expect, Load, Scenario, faults, objectives
 from harness.declare import AS_GIVEN
 from harness.history.facts import Json
-from harness.manifest.subject_file import SubjectFile, load_subject
+from harness.manifest.subject_file import SubjectFile
+from harness.manifest.subject_reading import load_subject
 from harness.runs import catalog, fitting
 from harness.runs.catalog import Found
 from harness.runs.fitting import NotApplicable

@@ -21,7 +21,7 @@ from harness.errors import HarnessError, ManifestError
 from harness.images.reading import read
 from harness.images.supply import Supply
 from harness.manifest.objects import Object
-from harness.manifest.subject_file import load_subject
+from harness.manifest.subject_reading import load_subject
 
 SHOP = Path(__file__).parents[1] / "foreign" / "shop"
 

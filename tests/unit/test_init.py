@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from harness.cli import build
 from harness.commands.init import find_builds, find_manifests
 from harness.errors import HarnessError, ManifestError
-from harness.manifest.subject_file import load_subject
+from harness.manifest.subject_reading import load_subject
 
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 APP = """apiVersion: apps/v1

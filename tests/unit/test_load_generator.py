@@ -23,7 +23,7 @@ from harness.declare import Load
 from harness.errors import LoadError
 from harness.history import outcomes
 from harness.history.arrivals import SECOND
-from harness.history.requests import Requests, RequestsTail
+from harness.history.requests_tail import RequestsTail
 from harness.load.generator import Generator
 from harness.load.plan import plan
 
@@ -72,7 +72,7 @@ async def test_every_outcome_is_told_apart_and_no_request_is_lost_or_repeated(
     async with Generator.start(target.url, load, path, 11) as generator:
         await until(lambda: len(generator.requests()) > 150, "150 requests")
         summary = await generator.stop()
-    requests = Requests.read(path)
+    requests = RequestsTail(path).read()
     # Whatever was due in the very instant of the stop was not sent any more, and says so.
     got = {
         name: set(requests.of_endpoint(name).status.tolist()) - {outcomes.NOT_SENT}
@@ -172,7 +172,7 @@ async def test_a_disk_that_fills_up_ends_the_load_with_an_error(
             await generator.stop()
     assert "free space" in caught.value.remedy
     # What was written before can still be read, torn line and all.
-    assert Requests.read(path).header is not None
+    assert RequestsTail(path).read().header is not None
     with pytest.raises(LoadError, match="already holds a recording"):
         async with Generator.start(target.url, Load(rate=100), path, 1):
             pass

@@ -15,7 +15,8 @@ import pytest
 from harness.errors import HistoryError
 from harness.history import outcomes
 from harness.history.arrivals import SECOND, Due, Header, Schedule
-from harness.history.requests import COLUMNS, Requests, RequestsTail
+from harness.history.requests import COLUMNS, Requests
+from harness.history.requests_tail import RequestsTail
 
 MS = 1_000_000
 HEADER = {
@@ -208,7 +209,7 @@ def test_a_generator_that_died_has_fallen_behind_from_then_on(tmp_path: Path) ->
     path = tmp_path / "requests.jsonl"
     rows = [(T0 + i * 25 * MS, T0 + i * 25 * MS, T0 + i * 25 * MS + MS, 0, 200) for i in range(40)]
     write(path, {"header": HEADER}, batch(*rows), health(T0 + SECOND, 40))
-    got = Requests.read(path)
+    got = RequestsTail(path).read()
     assert not got.generator_health(T0, T0 + SECOND).fell_behind
     after = got.generator_health(T0 + SECOND, T0 + 3 * SECOND)
     assert (after.scheduled, after.sent) == (80, 0)
@@ -281,7 +282,7 @@ def test_a_file_that_is_no_recording_is_refused_by_name(tmp_path: Path, line: by
     path = tmp_path / "requests.jsonl"
     path.write_bytes(line)
     with pytest.raises(HistoryError, match=r"requests\.jsonl"):
-        Requests.read(path)
+        RequestsTail(path).read()
 
 
 def test_failures_are_told_by_endpoint_and_outcome() -> None:

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from fake_apiserver import fake_apiserver, status
 
+from harness.kube.changes import Change
 from harness.kube.crash_logs import CrashLog, crash_logs, crashes
-from harness.kube.watch import Change
 
 
 def pod(*containers: dict[str, Any], restart_policy: str = "Always") -> dict[str, Any]:

@@ -11,7 +11,8 @@ import pytest
 from harness.manifest.guess import Guess, guess_roles
 from harness.manifest.objects import Ref, find
 from harness.manifest.propose import propose
-from harness.manifest.subject_file import SubjectFile, parse_subject
+from harness.manifest.subject_file import SubjectFile
+from harness.manifest.subject_reading import parse_subject
 from harness.manifest.validate import problems
 from harness.manifest.wiring import callers_of
 from harness.manifest.yaml import load_all

@@ -6,7 +6,8 @@ import pytest
 
 from harness.errors import ManifestError
 from harness.manifest.objects import Ref
-from harness.manifest.subject_file import AvailabilityBound, LatencyBound, load_subject
+from harness.manifest.subject_file import AvailabilityBound, LatencyBound
+from harness.manifest.subject_reading import load_subject
 
 DESIGN = """
 [subject]

@@ -15,7 +15,8 @@ from harness.declare import Fault
 from harness.errors import ManifestError
 from harness.images.supply import Supply
 from harness.manifest.objects import Object
-from harness.manifest.subject_file import SubjectFile, load_subject
+from harness.manifest.subject_file import SubjectFile
+from harness.manifest.subject_reading import load_subject
 from harness.runs.catalog import Found
 from harness.runs.fitting import NotApplicable
 from harness.runs.options import Options

@@ -9,8 +9,8 @@ import pytest
 
 from harness.history.history import History
 from harness.history.records import SECOND
+from harness.kube.changes import Change
 from harness.kube.store import Store
-from harness.kube.watch import Change
 from harness.manifest.subject_file import Role
 from harness.trial.startup import (
     SETTING_UP_S,

@@ -10,10 +10,11 @@ from fake_apiserver import config_map, fake_apiserver, status
 
 from harness.errors import ClusterError, WaitTimeout
 from harness.kube import watch
+from harness.kube.changes import Blindness, Change, WatchSpec, differences
 from harness.kube.client import ApiError, Kube
 from harness.kube.eventually import eventually
 from harness.kube.store import Store
-from harness.kube.watch import Blindness, Change, Watcher, WatchSpec, differences
+from harness.kube.watch import Watcher
 
 pytestmark = pytest.mark.asyncio
 
