@@ -4,6 +4,10 @@ Whatever lies on a cluster is undone under a lease on it, so that no living tria
 cluster alone is disturbed; one who has taken a lease heals before anything else, so that what a
 death left while the lease was waited for is nobody's baseline. Two healers never work at once, and
 neither touches the ledger of a living process.
+
+What a process had sent when it died (a request, a command of the container engine) may be carried
+out after its undoing. So whatever was undone is undone once more `LATE_SECONDS` after the healing
+began, which does nothing where nothing came, and only then is it marked.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from harness import paths
 from harness.cluster import clusters
@@ -28,9 +33,17 @@ from harness.undo.registry import undo_of
 
 # One undo that hangs (a node that never answers) must not keep the others from being done.
 UNDO_SECONDS = 180.0
+# An API server drops what it has not begun when its client is gone; a command of the engine that
+# its client has sent is begun at once, and what is run in a node is over in a few seconds. The rest
+# is for a machine that is starved.
+LATE_SECONDS = 15.0
 # As long as another healer may take for a few such undos.
 _WAIT_SECONDS = 600.0
 _POLL_SECONDS = 0.2
+
+How = Literal["healed", "closed", "failed"]
+Outcome = tuple[How, str]
+"""What became of a record, and why it was closed or failed."""
 
 
 @dataclass(kw_only=True)
@@ -43,6 +56,13 @@ class HealReport:
     closed: list[tuple[Record, str]] = field(default_factory=list)
     failed: list[tuple[Record, str]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+
+    def add(self, record: Record, how: How, why: str) -> None:
+        """Note what became of a record."""
+        if how == "healed":
+            self.healed.append(record)
+        else:
+            (self.closed if how == "closed" else self.failed).append((record, why))
 
     @property
     def nothing_found(self) -> bool:
@@ -90,12 +110,14 @@ async def heal_dead(
             work += [(record, lock) for record in there]
         if work:
             async with world_factory() as world:
-                for record, lock in work:
-                    if await _heal(record, world, report):
-                        left[lock.path] -= 1
-                        # Without the mark (full disk) it is undone once more, which does nothing.
-                        with contextlib.suppress(OSError):
-                            append(lock.descriptor, {"done": record.id})
+                outcomes = await _undone([record for record, _ in work], world)
+            for (record, lock), (how, why) in zip(work, outcomes, strict=True):
+                report.add(record, how, why)
+                if how != "failed":
+                    left[lock.path] -= 1
+                    # Without the mark (full disk) it is undone once more, which does nothing.
+                    with contextlib.suppress(OSError):
+                        append(lock.descriptor, {"done": record.id})
         for lock in held:
             if not left[lock.path]:
                 lock.path.unlink(missing_ok=True)
@@ -156,26 +178,34 @@ async def _dead(directory: Path) -> AsyncIterator[Sequence[FileLock]]:
         turn.release()
 
 
-async def _heal(record: Record, world: World, report: HealReport) -> bool:
-    """Whether the record can be closed; what happened goes into the report."""
+async def _undone(records: Sequence[Record], world: World) -> list[Outcome]:
+    """Each record's outcome, in order, after what came late was undone, too."""
+    loop = asyncio.get_running_loop()
+    late = loop.time() + LATE_SECONDS
+    outcomes = [await _heal(record, world) for record in records]
+    if any(how == "healed" for how, _ in outcomes):
+        await asyncio.sleep(late - loop.time())
+    return [
+        await _heal(record, world) if outcome[0] == "healed" else outcome
+        for record, outcome in zip(records, outcomes, strict=True)
+    ]
+
+
+async def _heal(record: Record, world: World) -> Outcome:
+    """Undo once; says what became of it."""
     try:
         gone = await world.why_gone(record.cluster) if record.cluster is not None else ""
         if gone:
-            report.closed.append((record, gone))
-            return True
+            return "closed", gone
         async with asyncio.timeout(UNDO_SECONDS):
             await undo_of(record)(record, world)
     except OtherClusterError as error:
-        report.closed.append((record, error.message))
-        return True
+        return "closed", error.message
     except TimeoutError:
-        report.failed.append((record, f"did not end within {UNDO_SECONDS:g} s"))
-        return False
+        return "failed", f"did not end within {UNDO_SECONDS:g} s"
     except Exception as error:  # noqa: BLE001  an undo is anybody's code; the others must be tried
-        report.failed.append((record, f"{type(error).__name__}: {error}"))
-        return False
-    report.healed.append(record)
-    return True
+        return "failed", f"{type(error).__name__}: {error}"
+    return "healed", ""
 
 
 async def _turn(directory: Path) -> FileLock:

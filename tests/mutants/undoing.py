@@ -207,9 +207,24 @@ UNDOING = (
     Mutant(
         "healing marks before it undoes",
         "harness/undo/healing.py",
-        "                    if await _heal(record, world, report):\n",
+        "                outcomes = await _undone(",
+        "                for record, lock in work:\n"
         '                    append(lock.descriptor, {"done": record.id})\n'
-        "                    if await _heal(record, world, report):\n",
+        "                outcomes = await _undone(",
+        CRASH,
+    ),
+    Mutant(
+        "what arrives after its undoing stays",
+        "harness/undo/healing.py",
+        'if outcome[0] == "healed" else outcome',
+        "if False else outcome",
+        CRASH,
+    ),
+    Mutant(
+        "nobody waits for what arrives late",
+        "harness/undo/healing.py",
+        "await asyncio.sleep(late - loop.time())",
+        "await asyncio.sleep(0)",
         CRASH,
     ),
     Mutant(

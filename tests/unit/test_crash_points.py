@@ -1,249 +1,245 @@
-"""SIGKILL at every step of every change, and of every heal after it: all of it is undone.
+"""Death at every step of every kind of change, and of the healer at every one of its own.
 
-The steps of a change are numbered: before its record, with half of it written, before and after it
-is on the disk, before and after each request. For each of them a process dies there; then healers
-come, and each dies one step later than the one before, until one gets through. Then the cluster is
-as it was, and no ledger is left. That a record is on the disk before the first request follows from
-the same steps.
+A life makes one change as the harness makes it, and undoes it. It is ended at each step in turn;
+then a healer is ended at each step of its own; then one heals to the end. The world must be what it
+was, and no ledger left. What the dead had sent arrives late, after its first undoing.
 """
 
 from __future__ import annotations
 
-import asyncio
-import itertools
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from mortal import CREATED, ON_DISK, Death, Obj, Process, World, in_the_hands_of, opened
+from dying import Steps, number_writes, run
+from fake_world import FakeWorld, Reach
 
 from harness.addons import addons, csi
-from harness.cluster.clusters import Cluster, Node, Versions
 from harness.faults import (
-    CutConnections,
     Hang,
-    HeapAtStart,
     MemoryPressure,
     NodeLoss,
-    OccupiedPool,
     Relocate,
-    SlowDependency,
-    SlowStart,
     StuckVolume,
     agent_pod,
     own_pods,
-    probe_volume,
+    proxied,
+    rollouts,
+    sessions,
 )
 from harness.faults.base import FaultContext
+from harness.faults.probe_volume import CLAIM, Probe
+from harness.labels import MANAGED_BY, MANAGER
 from harness.manifest.subject_file import Role
-from harness.undo import cluster_scoped, namespaces, registry
+from harness.undo import cluster_scoped, healing, namespaces, registry
 from harness.undo.healing import heal_dead
-from harness.undo.ledger import pending
+from harness.undo.ledger import Entry, Ledger, files
 
 TRIAL = "t1"
-OURS = f"harness-{TRIAL}"
+OWN = f"harness-{TRIAL}"
+API = Role.model_validate({"ref": "shop/Deployment/api"})
+DATABASE = Role.model_validate({"ref": "shop/Service/db:5432"})
+
+Life = Callable[[FaultContext], Awaitable[Any]]
 
 
-def obj(kind: str, name: str, namespace: str = "", **rest: Any) -> Obj:
-    meta = {"name": name, "uid": f"uid-{name}", "creationTimestamp": CREATED}
-    if namespace:
-        meta["namespace"] = namespace
-    meta |= rest.pop("metadata", {})
-    return {"apiVersion": "v1", "kind": kind, "metadata": meta, **rest}
-
-
-def running(name: str, namespace: str, *, part: str, **labels: str) -> Obj:
-    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-    metadata = {"labels": {own_pods.PART: part, **labels}}
-    return obj("Pod", name, namespace, metadata=metadata, status=status, spec={})
-
-
-PROBE = {"httpGet": {"port": 8080, "path": "/"}, "timeoutSeconds": 1}
-CONTAINER = {
-    "name": "api",
-    "image": "api:1",
-    "livenessProbe": PROBE,
-    "env": [{"name": "LEVEL", "value": "info"}],
-    "resources": {"limits": {"memory": "64Mi"}},
-}
-STATUS = {"name": "api", "containerID": "containerd://c0ffee", "state": {"running": {}}}
-VOLUME = {"name": "files", "persistentVolumeClaim": {"claimName": "files"}}
-CLUSTER = [
-    *(obj("Node", name, spec={}) for name in ("cp", "n1", "n2")),
-    obj("Service", "db", "shop", spec={"selector": {"app": "db"}, "ports": [{"port": 5432}]}),
-    obj(
-        "Deployment",
-        "api",
-        "shop",
-        spec={
-            "selector": {"matchLabels": {"app": "api"}},
-            "template": {"spec": {"containers": [CONTAINER], "volumes": [VOLUME]}},
-        },
-    ),
-    obj(
-        "Pod",
-        "api-1",
-        "shop",
-        metadata={"labels": {"app": "api"}},
-        spec={"nodeName": "n1", "containers": [CONTAINER], "volumes": [VOLUME]},
-        status={"phase": "Running", "containerStatuses": [STATUS], "podIPs": [{"ip": "10.0.0.1"}]},
-    ),
-    obj("PersistentVolumeClaim", "files", "shop", spec={"storageClassName": csi.ATTACHABLE}),
-    obj("PersistentVolumeClaim", probe_volume.CLAIM, OURS, spec={"volumeName": "pv-1"}),
-    running("proxy-db.shop", OURS, part="proxy", **{"resilience-harness.dev/proxy-of": "db"}),
-    running(agent_pod.NAME, OURS, part=agent_pod.NAME),
-]
-ROLES = {
-    "workload": Role.model_validate(
-        {
-            "ref": "shop/Deployment/api",
-            "start_delay": "DELAY",
-            "greedy": {"image": "api:2", "memory": "1Gi"},
-        }
-    ),
-    "database": Role.model_validate({"ref": "shop/Service/db:5432", "lock": "SELECT 1"}),
-}
-
-Change = Callable[[FaultContext], Awaitable[object]]
-
-
-async def a_namespace(ctx: FaultContext) -> None:
-    await namespaces.create(ctx.kube, ctx.ledger, cluster=ctx.cluster, name="new", trial=TRIAL)
-
-
-async def a_cluster_role(ctx: FaultContext) -> None:
-    role = obj("ClusterRole", f"reader-{TRIAL}")
-    await cluster_scoped.create(ctx.kube, ctx.ledger, role, cluster=ctx.cluster, trial=TRIAL)
-
-
-async def a_probe_of_volumes(ctx: FaultContext) -> None:
-    await (await probe_volume.Probe.of(ctx, "attach")).begin()
-
-
-async def an_add_on(ctx: FaultContext) -> None:
-    addons.use("csi", ctx.ledger, cluster=ctx.cluster, trial=TRIAL, namespaces=["shop"])
-
-
-CHANGES: dict[str, tuple[str, Change]] = {
-    "namespace": ("namespace", a_namespace),
-    "cluster-object": ("cluster-object", a_cluster_role),
-    "slow": ("toxics", SlowDependency("database", latency="1s").inject),
-    "cut": ("toxics", CutConnections("database").inject),
-    "lock": ("sessions", OccupiedPool("database", slower_than="5s").inject),
-    "memory": ("memory-pressure", MemoryPressure("workload", size="32Mi").inject),
-    "paused": ("lost-node", NodeLoss("workload", mode="paused").inject),
-    "kubelet": ("lost-node", NodeLoss("workload", mode="kubelet-stopped").inject),
-    "hang": ("hang", Hang("workload").inject),
-    "relocate": ("cordon", Relocate("workload").inject),
-    "slow start": ("rollout", SlowStart("workload", delay="60s").inject),
-    "heap": ("rollout", HeapAtStart("workload").inject),
-    "volume": ("csi-fault", StuckVolume("workload", delay="30s").inject),
-    "probe": ("volume-probe", a_probe_of_volumes),
-    "add-on": ("addon-use", an_add_on),
-}
-"""By a name: the kind of its undo, and the change."""
-
-
-@pytest.fixture(autouse=True)
-def driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A storage driver that knows of a fault what the API server knows."""
-
-    async def known(kube: Any, name: str) -> bool:
-        return await kube.find("v1", "ConfigMap", name, csi.NAMESPACE) is not None
-
-    monkeypatch.setattr(csi, "known", known)
-
-
-def handle(world: World, folder: Path) -> Cluster:
-    roles = {"cp": "control-plane", "n1": "worker", "n2": "worker"}
-    return Cluster(
-        name="unit",
-        kubeconfig=folder / "kubeconfig",
-        context="kind-unit",
-        shape="workers",
-        nodes=tuple(Node(name=name, role=role) for name, role in roles.items()),
-        entry_ports=(),
-        uid="uid-cluster",
-        versions=Versions(kubernetes="", containerd="", kind="", node_image=""),
-        created=datetime.now(UTC),
-        folder=folder,
-        engine=cast(Any, world),
+async def _namespace(ctx: FaultContext) -> None:
+    await namespaces.create(
+        ctx.kube, ctx.ledger, cluster=ctx.cluster, name="new-t1", trial=ctx.trial
     )
 
 
-def change(world: World, folder: Path, what: Change, dies_at: int | None = None) -> Process:
-    """One process that makes a change, from its ledger's opening to its death or its success."""
-    process = Process(dies_at)
-    with in_the_hands_of(process, world):
-        ledger = opened(folder)
-        ctx = FaultContext(
-            trial=TRIAL,
-            cluster=handle(world, folder),
-            kube=cast(Any, world),
-            nodes=cast(Any, world),
-            ledger=ledger,
-            roles=ROLES,
-            namespace="shop",
-            images={"agent": "agent@sha256:0", "api:2": "api@sha256:2"},
-        )
-        with suppress(Death):
-            asyncio.run(cast(Any, what(ctx)))
-        ledger._lock.release()
-    return process
+async def _cluster_object(ctx: FaultContext) -> None:
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "reader-t1"},
+    }
+    await cluster_scoped.create(ctx.kube, ctx.ledger, role, cluster=ctx.cluster, trial=ctx.trial)
 
 
-def heal(world: World, folder: Path, dies_at: int | None = None) -> Process:
-    """One healer."""
+async def _addon(ctx: FaultContext) -> None:
+    addons.use("csi", ctx.ledger, cluster=ctx.cluster, trial=ctx.trial, namespaces=["new-t1"])
+    await _namespace(ctx)
+    await ctx.kube.create(obj("PersistentVolumeClaim", "data", "new-t1", volumeName="pv-new"))
 
-    @asynccontextmanager
-    async def reached() -> AsyncIterator[Any]:
-        yield world
 
-    process = Process(dies_at)
-    with in_the_hands_of(process, world), suppress(Death):
-        report = asyncio.run(heal_dead(reached, folder))
-        assert report.clean, report.lines()
-    return process
+async def _rollout(ctx: FaultContext) -> None:
+    await rollouts.roll_out(ctx, API, lambda container: container.update(image="other"))
+
+
+async def _probe(ctx: FaultContext) -> None:
+    await (await Probe.of(ctx, "attach")).begin()
+
+
+LIVES: dict[str, Life] = {
+    "namespace": _namespace,
+    "cluster-object": _cluster_object,
+    "addon-use": _addon,
+    "rollout": _rollout,
+    "volume-probe": _probe,
+    "toxics": lambda ctx: proxied.install(ctx, DATABASE, [{"type": "latency"}]),
+    "sessions": lambda ctx: sessions.hold(ctx, DATABASE, "used-up", {"count": 0}),
+    "hang": Hang("workload").inject,
+    "memory-pressure": MemoryPressure("workload", size="64Mi").inject,
+    "cordon": Relocate("workload").inject,
+    "csi-fault": StuckVolume("workload", delay="30s").inject,
+    "lost-node": NodeLoss("workload").inject,
+    "lost-node, its kubelet": NodeLoss("workload", mode="kubelet-stopped").inject,
+}
+
+
+def obj(kind: str, name: str, namespace: str = "", **spec: Any) -> dict[str, Any]:
+    api = {"Deployment": "apps/v1"}.get(kind, "v1")
+    meta = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": api, "kind": kind, "metadata": meta, "spec": spec}
+
+
+def pod(name: str, namespace: str, **labels: str) -> dict[str, Any]:
+    made = obj("Pod", name, namespace, nodeName="n1")
+    made["metadata"]["labels"] = labels
+    if namespace == "shop":
+        claim = {"persistentVolumeClaim": {"claimName": "files"}}
+        made["spec"]["volumes"] = [{"name": "files", **claim}]
+    status = {"name": "api", "containerID": "containerd://c1", "state": {"running": {}}}
+    ready = {"type": "Ready", "status": "True"}
+    made["status"] = {"phase": "Running", "conditions": [ready], "containerStatuses": [status]}
+    return made
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeWorld:
+    """An application and a database with our proxy and agent, on two workers."""
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path))
-    return tmp_path
+    made = FakeWorld()
+    number_writes(monkeypatch, lambda: made.steps)
+    for name in ("shop", OWN, csi.NAMESPACE):
+        made.add(obj("Namespace", name))
+    for name in ("cp", "n1", "n2"):
+        made.add(obj("Node", name, podCIDR="10.0.0.0/24"))
+    container = {"name": "api", "livenessProbe": {"httpGet": {"port": 8080, "path": "/"}}}
+    template = {"metadata": {"labels": {"app": "api"}}, "spec": {"containers": [container]}}
+    selector = {"matchLabels": {"app": "api"}}
+    made.add(obj("Deployment", "api", "shop", selector=selector, template=template))
+    made.add(obj("Service", "db", "shop", ports=[{"port": 5432}], selector={"app": "db"}))
+    made.add(pod("api-1", "shop", app="api"))
+    proxy = {proxied._PROXY_LABEL: "db", MANAGED_BY: MANAGER}
+    made.add(pod("proxy-db.shop", OWN, **proxy))
+    made.add(pod(agent_pod.NAME, OWN, **{own_pods.PART: agent_pod.NAME}))
+    made.add(pod("csi-node-1", csi.NAMESPACE, app="csi-node"))
+    for name, namespace in (("files", "shop"), (CLAIM, OWN)):
+        claim = {"volumeName": f"pv-{name}", "storageClassName": csi.ATTACHABLE}
+        made.add(obj("PersistentVolumeClaim", name, namespace, **claim))
+    return made
 
 
-def test_every_kind_of_undo_is_among_them() -> None:
+def live(life: Life, world: FakeWorld, dies_at: int | None = None) -> list[str]:
+    """A process that makes the change and undoes it; the steps that it came to."""
+    world.steps = Steps(dies_at)
+    ledger = Ledger.open()
+
+    async def process() -> None:
+        ctx = FaultContext(
+            trial=TRIAL,
+            cluster=world.cluster,
+            kube=world.kube,
+            nodes=world,
+            ledger=ledger,
+            roles={"workload": API, "database": DATABASE},
+            namespace="shop",
+            images={},
+        )
+        await life(ctx)
+        for record in ledger.open_records:
+            await Entry(ledger, record).undo(Reach(world))
+        ledger.close()
+
+    run(process(), {})
+    if world.steps.dead:
+        ledger._lock.release()  # as the kernel does
+    return world.steps.taken
+
+
+def heal(world: FakeWorld, dies_at: int | None = None) -> list[str]:
+    """A healer; what the dead had sent arrives while it waits for that."""
+    world.steps = Steps(dies_at)
+
+    @asynccontextmanager
+    async def reach() -> AsyncIterator[Reach]:
+        yield Reach(world)
+
+    async def process() -> None:
+        report = await heal_dead(reach)
+        assert report.clean, report.lines()
+
+    run(process(), {healing.LATE_SECONDS / 2: world.arrive})
+    return world.steps.taken
+
+
+def saved(world: FakeWorld) -> Callable[[], None]:
+    """What puts the world and its ledgers back to now."""
+    state, late = copy.deepcopy(world.state), list(world.late)
+    ledgers = {path: path.read_bytes() for path in files()}
+
+    def restore() -> None:
+        world.state, world.late = copy.deepcopy(state), list(late)
+        for path in {*files(), *ledgers}:
+            path.unlink(missing_ok=True)
+        for path, text in ledgers.items():
+            path.write_bytes(text)
+
+    return restore
+
+
+def test_every_kind_of_undo_has_its_life() -> None:
     ours = {
         kind
-        for kind, function in registry._undo_by_kind.items()
-        if function.__module__.startswith("harness.")
+        for kind, undo in registry._undo_by_kind.items()
+        if undo.__module__.startswith("harness.")
     }
-    assert {kind for kind, _ in CHANGES.values()} == ours
+    assert {name.partition(",")[0] for name in LIVES} == ours
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_it_is_on_the_disk_before_the_first_request(name: str, home: Path) -> None:
-    steps = change(World(CLUSTER), home, CHANGES[name][1]).steps
-    requests = [n for n, step in enumerate(steps) if step.startswith("after ")]
-    assert steps.index(ON_DISK) < min(requests, default=len(steps))
+@pytest.mark.parametrize("name", LIVES)
+def test_a_life_without_a_death_changes_the_world_and_leaves_nothing(
+    name: str, world: FakeWorld
+) -> None:
+    before = world.seen()
+    steps = live(LIVES[name], world)
+    assert any(step.endswith("answered") for step in steps)
+    assert world.seen() == before
+    assert files() == []
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_whatever_step_is_the_last_all_is_undone(name: str, home: Path) -> None:
-    what = CHANGES[name][1]
-    before = World(CLUSTER).state()
-    whole = World(CLUSTER)
-    steps = change(whole, home / "whole", what).steps
-    assert (whole.state() != before) == (name != "add-on"), "or nothing would be tried"
-    for last in range(1, len(steps) + 2):
-        world, folder = World(CLUSTER), home / f"{last}"
-        assert change(world, folder, what, last).dead == (last <= len(steps))
-        for healers_last in itertools.count(1):
-            if not heal(world, folder, healers_last).dead:
-                break
-        assert world.state() == before, f"died at {steps[last - 1 :][:1] or 'no step'}"
-        assert pending(folder) == []
-        assert not list(folder.glob("*.jsonl"))
+@pytest.mark.parametrize("name", LIVES)
+def test_the_record_is_on_the_disk_before_the_first_request(name: str, world: FakeWorld) -> None:
+    steps = live(LIVES[name], world)
+    first = next(step for step in steps if step.endswith("sent"))
+    assert steps.index("record on the disk") < steps.index(first)
+    assert steps.index("record written") < steps.index("record on the disk")
+
+
+@pytest.mark.parametrize("name", LIVES)
+def test_death_at_every_step_and_of_the_healer_at_every_one_of_its_own(
+    name: str, world: FakeWorld, record_testsuite_property: Callable[[str, object], None]
+) -> None:
+    before, deaths, begin = world.seen(), 0, saved(world)
+    steps = live(LIVES[name], world)
+    for number, step in enumerate(steps, start=1):
+        begin()
+        assert live(LIVES[name], world, dies_at=number)[-1] == step
+        dead = saved(world)
+        healing_steps = heal(world)
+        deaths += 1
+        assert (world.seen(), files()) == (before, []), f"died at {number}, {step}"
+        for again, healing_step in enumerate(healing_steps, start=1):
+            dead()
+            assert heal(world, dies_at=again)[-1] == healing_step
+            heal(world)
+            deaths += 1
+            where = f"died at {number}, {step}; the healer at {again}, {healing_step}"
+            assert (world.seen(), files()) == (before, []), where
+    record_testsuite_property(f"deaths of {name}", deaths)
