@@ -1,7 +1,7 @@
 # Everything from a bare machine: `make demo` shows a verdict, `make test` proves the harness.
 # Each target sets up what it needs first; what is there already is found in seconds.
 .DEFAULT_GOAL := help
-.PHONY: demo test suite storage lint unit property bench setup venv lock clean help
+.PHONY: demo test suite storage lint unit property mutants trust bench setup venv lock clean help
 
 harness := .venv/bin/harness
 pytest := .venv/bin/python -m pytest
@@ -40,6 +40,9 @@ property: venv ## Ten thousand seeds of defects in good trials: no verdict by ac
 
 mutants: venv ## Defects planted in the core: each must be killed by the tests that it names
 	@.venv/bin/python tests/mutants/score.py
+
+trust: setup ## SIGKILL at random moments on a real cluster (KILLS=20 SEED=...): nothing may be left
+	@.venv/bin/python tests/trust/trust.py
 
 bench: setup ## Figures: load held, cost of recording, judging, cluster start, memory
 	@.venv/bin/python -m harness.bench.load

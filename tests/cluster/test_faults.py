@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from order import recorded_first
 
 from harness.authoring.app import App
 from harness.authoring.injection import Injected
@@ -58,14 +59,15 @@ WORKLOAD: list[Fault] = [
 
 
 async def cycle(app: App, inject: Inject, fault: Fault) -> None:
-    """Not felt, felt, healed, not felt; and its records undone once more, which does nothing."""
+    """Not felt, recorded before anything is changed, felt, healed, not felt; and its records undone
+    once more, which does nothing."""
     stage = app.stage
     before = {r.id for r in stage.connections.ledger.open_records}
-    async with inject(fault) as injected:
-        await injected.until_felt()
-        assert injected.felt, fault.describe()
-        records = [r for r in stage.connections.ledger.open_records if r.id not in before]
-        assert records, "nothing was written down before it was changed"
+    with recorded_first(fault):
+        async with inject(fault) as injected:
+            await injected.until_felt()
+            assert injected.felt, fault.describe()
+            records = [r for r in stage.connections.ledger.open_records if r.id not in before]
     index = stage.faults.index(fault)
     assert not await stage.measure(index), f"{fault.describe()} is felt after its healing"
     assert {r.id for r in stage.connections.ledger.open_records} == before

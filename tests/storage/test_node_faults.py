@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal
 
 import pytest
+from order import recorded_first
 
 from harness.authoring.app import App
 from harness.authoring.injection import Injected
@@ -35,11 +36,12 @@ async def test_a_lost_node(
     fault = NodeLoss("worker", mode=mode)
     app: App = await deploy("checkout", variant=VARIANT, scale=5, faults=[fault])
     [pod] = await app.kube.list("v1", "Pod", app.namespace, labels="app=checkout-worker")
-    async with inject(fault) as injected:
-        await injected.until_felt()
-        record = record_of(app)
-        assert record.data["node"] == pod["spec"]["nodeName"] == injected.achieved["node"]
-        assert injected.achieved["ready"] == "Unknown"
+    with recorded_first(fault):
+        async with inject(fault) as injected:
+            await injected.until_felt()
+            record = record_of(app)
+            assert record.data["node"] == pod["spec"]["nodeName"] == injected.achieved["node"]
+            assert injected.achieved["ready"] == "Unknown"
     assert not await app.stage.measure(0)
     assert not [r for r in app.stage.connections.ledger.open_records if r.kind == node_loss.UNDO]
     undo = undo_of(record)

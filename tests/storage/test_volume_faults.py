@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+from order import recorded_first
 
 from harness.addons import csi
 from harness.authoring.app import App
@@ -44,11 +45,12 @@ async def undone_again(app: App, record: Record) -> None:
 async def test_every_operation_that_can_get_stuck(deploy: Any, inject: Inject) -> None:
     app: App = await deploy("checkout", variant=VARIANT, scale=5, faults=STUCK)
     for fault in STUCK:
-        async with inject(fault) as injected:
-            await injected.until_felt()
-            [record] = records_of(app, stuck_volume.UNDO)
-            achieved = injected.achieved
-            assert achieved["refused"] or achieved["seconds"] >= 3, fault.describe()
+        with recorded_first(fault):
+            async with inject(fault) as injected:
+                await injected.until_felt()
+                [record] = records_of(app, stuck_volume.UNDO)
+                achieved = injected.achieved
+                assert achieved["refused"] or achieved["seconds"] >= 3, fault.describe()
         index = app.stage.faults.index(fault)
         assert not await app.stage.measure(index), f"{fault.describe()} is felt after its healing"
         assert records_of(app, stuck_volume.UNDO) == []
@@ -77,22 +79,23 @@ async def test_a_move_under_a_slow_detach(deploy: Any, inject: Inject) -> None:
     stuck, move = StuckVolume("worker", operation="detach", delay="6s"), Relocate("worker")
     app: App = await deploy("checkout", variant=VARIANT, scale=5, faults=[stuck, move])
     before = {pod["spec"]["nodeName"] for pod in await workers(app)}
-    async with inject(stuck, move) as injected:
-        await injected.until_felt()
-        [cordon] = records_of(app, relocate.UNDO)
+    with recorded_first(stuck), recorded_first(move):
+        async with inject(stuck, move) as injected:
+            await injected.until_felt()
+            [cordon] = records_of(app, relocate.UNDO)
 
-        async def moved() -> bool:
-            pods = await workers(app)
-            return bool(pods) and all(ready(pod) for pod in pods)
+            async def moved() -> bool:
+                pods = await workers(app)
+                return bool(pods) and all(ready(pod) for pod in pods)
 
-        await eventually(moved, within=90, what="the worker is ready elsewhere")
-        after = {pod["spec"]["nodeName"] for pod in await workers(app)}
-        assert not before & after
-        assert list(cordon.data["nodes"]) == sorted(before)
-        # Not only our own volume's: the worker's was held as long as asked.
-        calls = await csi.calls(app.kube, claim_namespace=app.namespace)
-        theirs = [c for c in calls if c.operation == "detach"]
-        assert [c.held.total_seconds() >= 6 for c in theirs] == [True]
+            await eventually(moved, within=90, what="the worker is ready elsewhere")
+            after = {pod["spec"]["nodeName"] for pod in await workers(app)}
+            assert not before & after
+            assert list(cordon.data["nodes"]) == sorted(before)
+            # Not only our own volume's: the worker's was held as long as asked.
+            calls = await csi.calls(app.kube, claim_namespace=app.namespace)
+            theirs = [c for c in calls if c.operation == "detach"]
+            assert [c.held.total_seconds() >= 6 for c in theirs] == [True]
     assert not await app.stage.measure(1)
     assert records_of(app, relocate.UNDO) == []
     # A node that somebody else cordoned afterwards is left as it is.
