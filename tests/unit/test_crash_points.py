@@ -176,6 +176,8 @@ def heal(world: FakeWorld, dies_at: int | None = None) -> list[str]:
         assert report.clean, report.lines()
 
     run(process(), {healing.LATE_SECONDS / 2: world.arrive})
+    if not world.steps.dead:
+        world.arrive()  # for whoever did not wait
     return world.steps.taken
 
 
