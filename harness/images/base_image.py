@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from harness import paths
 from harness.errors import HostError
-from harness.host import apt, build_settings
+from harness.host import apt
 from harness.host.commands import CommandError
 from harness.host.engine import Engine
 from harness.host.progress import Step, step
@@ -113,9 +113,6 @@ def _make(engine: Engine, running: Step) -> None:
         for path in target.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     (target / "etc/dpkg/dpkg.cfg.d/no-docs").write_text(_NO_DOCS)
-    (target / "etc/apt/sources.list.d/debian.sources").write_text(
-        build_settings.apt_sources(_SUITE)
-    )
     archive = folder / "rootfs.tar"
     running.run(["tar", "--numeric-owner", "-C", target, "-cf", archive, "."])
     changes = [
