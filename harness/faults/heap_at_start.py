@@ -56,14 +56,9 @@ class HeapAtStart(Fault):
         """Begin the rollout."""
         role = ctx.role(self.target)
         image = ctx.images[_greedy(role).image]
-
-        def next_release(container: Object) -> None:
-            if container["name"] == first:
-                container["image"] = image
-
         workload = await workloads.live(ctx, role)
         first = workload["spec"]["template"]["spec"]["containers"][0]["name"]
-        await rollouts.roll_out(ctx, role, next_release)
+        await rollouts.roll_out(ctx, role, first, image=image)
 
     async def measure(self, ctx: FaultContext) -> Achieved:
         """The peak that the kernel counted for the pods of the new release."""

@@ -1,14 +1,14 @@
 """What the faults share that are a rollout: another pod template for a workload, and back.
 
-The ledger keeps the containers as they were; undoing puts them back, which rolls the workload back
-whatever became of the new pods. Pods of the new template carry an annotation, by which they are
-told from those of the old one.
+The ledger keeps the fields that are changed, as they were, and nothing else of the template: what
+stands beside them may be a credential. (Of a variable that is one itself the old value is there, in
+a file of its user alone, until it is undone: nothing else could put it back.) Undoing rolls the
+workload back whatever became of the new pods. Pods of the new template carry an annotation, by
+which they are told from those of the old one.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from harness.faults import workloads
@@ -28,13 +28,24 @@ HEALED_WITHIN = "120s"
 _ANNOTATION = f"{DOMAIN}/rollout"
 
 
-async def roll_out(ctx: FaultContext, role: Role, change: Callable[[Object], None]) -> None:
-    """Ledger record, then the workload's containers as `change` leaves each of them."""
+async def roll_out(
+    ctx: FaultContext,
+    role: Role,
+    container: str,
+    *,
+    image: str | None = None,
+    variable: tuple[str, str] | None = None,
+) -> None:
+    """Ledger record, then another image for one container, or another value of a variable."""
     workload = await workloads.live(ctx, role)
-    before = workload["spec"]["template"]["spec"]["containers"]
-    after = copy.deepcopy(before)
-    for container in after:
-        change(container)
+    containers = workload["spec"]["template"]["spec"]["containers"]
+    before = next(each for each in containers if each["name"] == container)
+    there: Object = {"name": container}
+    back: Object = {"name": container}
+    if image is not None:
+        there["image"], back["image"] = image, before["image"]
+    if variable is not None:
+        there["env"], back["env"] = variable_patches(before.get("env") or [], *variable)
     name, namespace = role.ref.name, ctx.namespace_of(role.ref)
     ctx.record(
         UNDO,
@@ -42,11 +53,24 @@ async def roll_out(ctx: FaultContext, role: Role, change: Callable[[Object], Non
             "kind": role.ref.kind,
             "name": name,
             "namespace": namespace,
-            "containers": before,
+            "fields": back,
         },
     )
-    body = _template(after, annotation=ctx.trial)
-    await ctx.kube.patch(workloads.API, role.ref.kind, name, namespace, body)
+    body = _template([there], annotation=ctx.trial)
+    await ctx.kube.patch(workloads.API, role.ref.kind, name, namespace, body, strategic=True)
+
+
+def variable_patches(env: list[Object], name: str, value: str) -> tuple[list[Object], list[Object]]:
+    """Strategic merges that set a variable of a container and put back what was there.
+
+    Others stay where they are, in their order, since they may refer to each other.
+    """
+    new = {"name": name, "value": value}
+    old = next((each for each in env if each["name"] == name), None)
+    if old is None:
+        return [new], [{"name": name, "$patch": "delete"}]
+    # Null takes out a field that the other one does not have (`valueFrom` beside `value`).
+    return [{**dict.fromkeys(old), **new}], [{**dict.fromkeys(new), **old}]
 
 
 async def new_pods(ctx: FaultContext, role: Role) -> list[Object]:
@@ -69,12 +93,17 @@ def running_for(status: Object) -> float | None:
 
 @undo(UNDO)
 async def roll_back(record: Record, world: World) -> None:
-    """Heal: the containers as they were. Nothing to do if the workload is gone."""
+    """Heal: the fields as they were. Nothing to do if the workload is gone."""
     data = record.data
     kube = await world.kube(record)
-    body = _template(data["containers"], annotation=None)
+    where = (workloads.API, data["kind"], data["name"], data["namespace"])
     try:
-        await kube.patch(workloads.API, data["kind"], data["name"], data["namespace"], body)
+        if "fields" in data:
+            body = _template([data["fields"]], annotation=None)
+            await kube.patch(*where, body, strategic=True)
+        else:
+            # Ledgers of earlier versions hold whole containers, which replace what is there.
+            await kube.patch(*where, _template(data["containers"], annotation=None))
     except ApiError as error:
         if not error.not_found:
             raise

@@ -60,14 +60,9 @@ class SlowStart(Fault):
         """Begin the rollout."""
         role = ctx.role(self.target)
         asked = _question(await workloads.live(ctx, role))
-        variable = {"name": role.start_delay, "value": f"{seconds(self.delay) / ctx.scale:g}"}
-
-        def slower(container: Object) -> None:
-            if container["name"] == asked.container:
-                others = [e for e in container.get("env", []) if e["name"] != role.start_delay]
-                container["env"] = [*others, variable]
-
-        await rollouts.roll_out(ctx, role, slower)
+        assert role.start_delay is not None, "target_support asks for it before anything starts"
+        delay = (role.start_delay, f"{seconds(self.delay) / ctx.scale:g}")
+        await rollouts.roll_out(ctx, role, asked.container, variable=delay)
 
     async def measure(self, ctx: FaultContext) -> Achieved:
         """How long a running container of the new template has been refusing connections."""

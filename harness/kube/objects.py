@@ -158,8 +158,12 @@ class Objects:
         name: str,
         namespace: str | None,
         body: Any,
+        *,
+        strategic: bool = False,
     ) -> Obj:
-        """A merge patch: what is None in `body` goes, lists are given whole."""
+        """A merge patch: what is None in `body` goes, lists are given whole; with `strategic`,
+        items of those that have a key (containers, variables) are found by it and merged."""
+        how = "strategic-merge-patch" if strategic else "merge-patch"
         path = await self._path(api_version, kind, name, namespace)
         params = {"fieldManager": MANAGER, "fieldValidation": "Strict"}
         answer = await self.wire.request(
@@ -167,7 +171,7 @@ class Objects:
             path,
             params=params,
             body=body,
-            content_type="application/merge-patch+json",
+            content_type=f"application/{how}+json",
             idempotent=True,
         )
         return _object(answer)

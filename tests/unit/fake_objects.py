@@ -67,7 +67,8 @@ class ObjectsWire(Wire):
         body = json.loads(data) if data else {}
 
         def carried_out() -> Answer:
-            return self._carried_out(method, path, dict(params or {}), body)
+            strategic = "strategic" in headers.get("Content-Type", "")
+            return self._carried_out(method, path, dict(params or {}), body, strategic)
 
         try:
             if method == "GET":
@@ -76,7 +77,9 @@ class ObjectsWire(Wire):
         except RefusedError as refused:
             return refused.answer
 
-    def _carried_out(self, method: str, path: str, params: Json, body: Json) -> Answer:
+    def _carried_out(
+        self, method: str, path: str, params: Json, body: Json, strategic: bool
+    ) -> Answer:
         found = _PATH.fullmatch(path)
         assert found, path
         kind, namespace, name = _KIND_OF[found["plural"]], found["namespace"] or "", found["name"]
@@ -95,7 +98,7 @@ class ObjectsWire(Wire):
         if there is None:
             raise RefusedError(404, "NotFound")
         if method == "PATCH":
-            merge(there, body)
+            merge(there, body, strategic=strategic)
         if method == "DELETE":
             self._deleted((kind, namespace, name))
         return _answer(self._told(there))
@@ -167,14 +170,24 @@ def _selected(obj: Json, selector: str) -> bool:
     return all(labels.get(key) == value for key, value in wanted)
 
 
-def merge(into: Json, patch: Json) -> None:
-    """A JSON merge patch."""
+def merge(into: Json, patch: Json, *, strategic: bool = False) -> None:
+    """A JSON merge patch, or a strategic one of lists whose items have names."""
     for key, value in patch.items():
         if value is None:
             into.pop(key, None)
         elif isinstance(value, dict):
-            merge(into.setdefault(key, {}), value)
+            merge(into.setdefault(key, {}), value, strategic=strategic)
             # What a patch emptied is what was never there.
+            if not into[key]:
+                del into[key]
+        elif strategic and isinstance(value, list):
+            named = {each["name"]: each for each in into.get(key, [])}
+            for each in value:
+                if each.get("$patch") == "delete":
+                    named.pop(each["name"], None)
+                else:
+                    merge(named.setdefault(each["name"], {}), each, strategic=True)
+            into[key] = list(named.values())
             if not into[key]:
                 del into[key]
         else:

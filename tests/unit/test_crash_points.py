@@ -68,7 +68,7 @@ async def _addon(ctx: FaultContext) -> None:
 
 
 async def _rollout(ctx: FaultContext) -> None:
-    await rollouts.roll_out(ctx, API, lambda container: container.update(image="other"))
+    await rollouts.roll_out(ctx, API, "api", image="other", variable=("DELAY", "30"))
 
 
 async def _probe(ctx: FaultContext) -> None:
@@ -120,7 +120,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeWorld:
         made.add(obj("Namespace", name))
     for name in ("cp", "n1", "n2"):
         made.add(obj("Node", name, podCIDR="10.0.0.0/24"))
-    container = {"name": "api", "livenessProbe": {"httpGet": {"port": 8080, "path": "/"}}}
+    container = {
+        "name": "api",
+        "image": "api:1",
+        "livenessProbe": {"httpGet": {"port": 8080, "path": "/"}},
+    }
     template = {"metadata": {"labels": {"app": "api"}}, "spec": {"containers": [container]}}
     selector = {"matchLabels": {"app": "api"}}
     made.add(obj("Deployment", "api", "shop", selector=selector, template=template))
