@@ -6,6 +6,8 @@ Each one says what is wrong and what to do about it. Internal contract violation
 
 from __future__ import annotations
 
+from harness.redaction import redacted
+
 
 class HarnessError(Exception):
     """What is wrong, and the remedy.
@@ -17,8 +19,9 @@ class HarnessError(Exception):
     exit_code = 2
 
     def __init__(self, message: str, *, remedy: str) -> None:
-        super().__init__(message)
-        self.message = message
+        # Consoles, logs and run folders repeat it, and it may quote a command or an answer.
+        self.message: str = redacted(message)
+        super().__init__(self.message)
         self.remedy = remedy
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ from harness.authoring.scope_holder import ScopeHolder
 from harness.errors import UsageError
 from harness.history.history import History
 from harness.history.writer import Writer
+from harness.host.files import private_folder
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
 from harness.manifest.isolation import CLUSTER_SCOPED
@@ -90,7 +91,7 @@ class Namespace(str):
 
     async def open(self) -> None:
         """Make it, recorded first, watch it, and wait until pods are admitted."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self._folder)
         self._writer = Writer(self._folder, mirror=self.history)
         trial = self.rpartition("-")[2]
         self._entry = await namespaces.create(

@@ -19,7 +19,7 @@ from harness import paths
 from harness.cluster.shapes import CONTROL_PLANE, EntryPort
 from harness.errors import ClusterError, UsageError
 from harness.host.engine import Engine
-from harness.host.files import write_json
+from harness.host.files import private_folder, write_json
 
 DEFAULT_NAME = "harness"
 # The longest name in the cluster is `<name>-external-load-balancer`; a host name has 63 characters.
@@ -116,7 +116,7 @@ class ClusterRecord(BaseModel):
 
     def save(self) -> None:
         """Write it whole or not at all, and to the disk."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
         write_json(self.folder / "state.json", self.model_dump(mode="json"))
 
     def cluster(self, engine: Engine | None) -> Cluster:

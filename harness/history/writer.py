@@ -16,11 +16,13 @@ from harness.history.facts import Json
 from harness.history.history import History
 from harness.history.run_files import HISTORY_FILE
 from harness.host.files import write_all
+from harness.redaction import redacted
 
 
 class Writer:
     """Appends records to a history file; each is on its way to disk before `append` returns.
 
+    No secret gets into it: this is the one way in, see `harness.redaction`.
     `mirror` gets what the file got and nothing else, so a trial is judged alike while it runs and
     from its folder. Appending never raises: healing must not fail because it cannot be written
     down. Whoever could end a trial waits for `failed`.
@@ -45,7 +47,7 @@ class Writer:
             "t": time.monotonic_ns() if t is None else t,
             "wall": time.time(),
             "type": type_,
-            **data,
+            **redacted(data),
         }
         if self._failure is None or type_ == "problem":
             self._write(record)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from harness.host import apt
 from harness.host.commands import output
+from harness.host.files import private_folder
 
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 # Settings of pip that say where packages come from; the rest (caches, prompts) is not a build's.
@@ -111,7 +112,7 @@ def build_words(folder: Path) -> list[str]:
     Secrets: `apt-bookworm`, `apt-trixie` (deb822 sources), `pip` (pip.conf), `ca` (PEM bundle).
     A named context `wheels` (mount it at `/run/wheels`) holds the host's own wheels, or nothing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     listing = output([sys.executable, "-m", "pip", "config", "list"], check=False)
     settings, ca = pip_settings(listing), ca_bundle()
     wheels = wheel_folder(settings)

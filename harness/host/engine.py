@@ -24,7 +24,7 @@ from harness import paths
 from harness.errors import HostError
 from harness.host import apt, remains
 from harness.host.commands import NOT_THERE, CommandError, aoutput, output
-from harness.host.files import write_json
+from harness.host.files import private_folder, write_json
 from harness.host.progress import Step, step, tail
 
 # Debian 12's docker.io (20.10) cannot start privileged containers without CAP_SYS_RESOURCE;
@@ -111,6 +111,7 @@ def ensure_engine() -> Engine:
     Safe to call from several processes at once. Raises `HostError` with what to install when this
     machine has no engine and none can be set up.
     """
+    private_folder(paths.home())
     found = find_engine()
     if found is not None:
         return _with_buildx(found)

@@ -9,6 +9,25 @@ from typing import Any
 import orjson
 
 from harness.errors import HostError
+from harness.redaction import redacted
+
+
+def private_folder(path: Path) -> None:
+    """Make a folder that only its user can look into, with all that will be in it.
+
+    So what is below may have any mode: files for images and nodes keep theirs. Folders above it
+    that are not there yet are made like it. Raises HostError.
+    """
+    made = [path, *(above for above in path.parents if not above.exists())]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for each in made:
+            each.chmod(0o700)
+    except OSError as error:
+        raise HostError(
+            f"{path} cannot be made a folder of this user alone: {error}",
+            remedy="make it yours and writable, or point HARNESS_HOME (--output) at another one",
+        ) from error
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -44,8 +63,8 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """`write_whole` of JSON; what JSON does not know is written as its `str`."""
-    write_whole(path, orjson.dumps(data, option=orjson.OPT_INDENT_2, default=str))
+    """`write_whole` of JSON without its secrets; what JSON does not know becomes its `str`."""
+    write_whole(path, orjson.dumps(redacted(data), option=orjson.OPT_INDENT_2, default=str))
 
 
 def sync_folder(folder: Path) -> None:

@@ -22,7 +22,7 @@ class FileLock:
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(descriptor, mode)
                 # `harness down` removes the folder: a lock on a file that is no longer there, or

@@ -22,6 +22,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from harness.errors import HostError
+from harness.redaction import redacted
 
 _HEARTBEAT_SECONDS = 20.0
 _TAIL_LINES = 15
@@ -60,7 +61,7 @@ class Step:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         words = [str(word) for word in argv]
         with self.log.open("ab") as log:
-            log.write(f"$ {' '.join(words)}\n".encode())
+            log.write(f"$ {' '.join(redacted(words))}\n".encode())
             log.flush()
             try:
                 done = subprocess.run(

@@ -23,8 +23,10 @@ from harness.errors import LoadError
 from harness.history.outcomes import GeneratorHealth, Percentiles
 from harness.history.requests import Requests
 from harness.history.requests_tail import RequestsTail
+from harness.host.files import write_whole
 from harness.host.progress import tail
 from harness.load.plan import ERROR_PREFIX, EXIT_RECORDING, EndpointLike, LoadPlan, plan
+from harness.redaction import redacted
 
 # Locust is imported before the harness, as it asks for: it patches what others import.
 _CHILD = "import locust; from harness.load.runner import main; main()"
@@ -126,6 +128,7 @@ class Generator:
                 await generator.stop()
         finally:
             await _end(process)
+            _without_secrets(log)
 
     @property
     def pid(self) -> int:
@@ -212,6 +215,13 @@ class Generator:
 
 def _left_with(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _without_secrets(log: Path) -> None:
+    """What the child wrote by itself; a locustfile of the user's may print anything."""
+    text = log.read_text(errors="replace")
+    if redacted(text) != text:
+        write_whole(log, redacted(text).encode())
 
 
 async def _spawn(log: Path) -> asyncio.subprocess.Process:

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 from harness.declare import Load
 from harness.errors import LoadError, UsageError
 from harness.history.arrivals import Arrivals
+from harness.redaction import redacted
 from harness.units import seconds
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -194,6 +195,12 @@ def _chosen(
             raise UsageError(
                 f"{name!r} is no endpoint",
                 remedy=f'write a method ({", ".join(_METHODS)}) and a path, such as "GET /cart"',
+            )
+        if redacted(name) != name:
+            raise UsageError(
+                f"an endpoint has a credential in its path, which is its name in every report: "
+                f"{redacted(name)}",
+                remedy="send it in a header of the endpoint (harness.toml)",
             )
         if not 0 < weight < float("inf"):
             raise UsageError(

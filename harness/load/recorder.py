@@ -18,6 +18,7 @@ import orjson
 
 from harness.history.requests import COLUMNS
 from harness.host.files import write_all
+from harness.redaction import redacted
 
 Health = Callable[[], dict[str, int]]
 
@@ -41,7 +42,7 @@ class Recorder:
         self._columns: tuple[list[int], ...] = tuple([] for _ in COLUMNS)
         self._endpoints: list[str] = []
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise RecordingError(f"cannot write {path}: {error.strerror}") from error
 
@@ -64,7 +65,7 @@ class Recorder:
 
     def endpoint(self, name: str) -> None:
         """The next endpoint index now stands for `name` (loads that do not declare theirs)."""
-        self._endpoints.append(name)
+        self._endpoints.append(redacted(name))
 
     def flush_forever(self, health: Health) -> None:
         """Flush until killed; raises RecordingError. A late flush delays no request."""

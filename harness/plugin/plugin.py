@@ -18,6 +18,7 @@ from harness.errors import HarnessError
 from harness.history.run_files import HTML_FILE, TRIAL_FILE
 from harness.plugin import hooks, settings
 from harness.plugin.items import ScenarioFile, ScenarioItem
+from harness.redaction import join_run
 
 if TYPE_CHECKING:
     from harness.runs.catalog import Found
@@ -74,7 +75,9 @@ def pytest_configure(config: pytest.Config) -> None:
         'harness(shape="single", *, exclusive=False): the cluster shape that a test needs (single, '
         "workers, ha or full), and whether it must have the cluster to itself",
     )
-    if not hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
+        join_run(config.workerinput["harness_marks"])
+    else:
         _check_options(config)
 
 

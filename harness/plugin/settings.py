@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import pytest
 
 from harness.declare import Shape
+from harness.redaction import key_of_this_run
 
 if TYPE_CHECKING:
     from harness.cluster.clusters import Cluster
@@ -94,6 +95,7 @@ def tell_worker(config: pytest.Config, workerinput: dict[str, Any]) -> None:
     """What an xdist worker has to know."""
     workerinput["harness_folder"] = str(run_folder(config))
     workerinput["harness_seed"] = seed(config)
+    workerinput["harness_marks"] = key_of_this_run()
 
 
 def shape_of(item: pytest.Item) -> str:

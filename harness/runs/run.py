@@ -13,6 +13,7 @@ from functools import partial
 from harness.addons import addons
 from harness.cluster.shapes import smallest
 from harness.errors import UsageError
+from harness.host.files import private_folder
 from harness.images.supply import Supply
 from harness.manifest.subject_reading import load_subject
 from harness.runs import catalog
@@ -53,7 +54,7 @@ async def carry_out(options: Options, listener: RunListener) -> RunEnd:
     if options.subject is not None:
         scenarios = {each.scenario.slug: list(each.variants) for each in prepared}
         listener.chosen(scenarios, end.not_applicable)
-    end.folder.mkdir(parents=True, exist_ok=True)
+    private_folder(end.folder)
     # Minutes of compiling do not belong between two trials.
     for name in needed_addons(f for p in prepared for f in catalog.faults_of(p.scenario)):
         await addons.build(name)

@@ -35,6 +35,7 @@ _NAMESPACED = (
     ("v1", "Event"),
     ("v1", "PersistentVolumeClaim"),
     ("v1", "Service"),
+    ("v1", "Secret"),
     ("apps/v1", "Deployment"),
     ("apps/v1", "ReplicaSet"),
     ("apps/v1", "StatefulSet"),
@@ -248,6 +249,4 @@ def trimmed(obj: Json) -> Json:
     kept["metadata"] = meta
     if obj.get("kind") == "Node" and "images" in obj.get("status", {}):
         kept["status"] = {k: v for k, v in obj["status"].items() if k != "images"}
-    if obj.get("kind") == "Secret":
-        kept.pop("data", None)
     return kept

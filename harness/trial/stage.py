@@ -27,7 +27,7 @@ from harness.history.history import History
 from harness.history.records import SCHEMA, SECOND
 from harness.history.run_files import MANIFESTS_FILE, REQUESTS_FILE
 from harness.history.writer import Writer
-from harness.host.files import write_json
+from harness.host.files import private_folder, write_json
 from harness.judgement.exposure import felt
 from harness.kube.client import ApiError
 from harness.kube.eventually import eventually
@@ -40,6 +40,7 @@ from harness.manifest.subject_file import Role
 from harness.manifest.variants import apply_order
 from harness.nodes.audit import AuditLog
 from harness.nodes.images import pull
+from harness.redaction import redacted
 from harness.trial.entry import entry_answers, entry_service
 from harness.trial.equipment import needed_addons
 from harness.trial.observer import Observer
@@ -72,7 +73,7 @@ class Stage:
     """One subject on one cluster, and its history."""
 
     def __init__(self, placement: Placement, connections: Connections, listener: Listener) -> None:
-        placement.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(placement.folder)
         self.placement = placement
         self.connections = connections
         self.listener = listener
@@ -133,7 +134,7 @@ class Stage:
             self.objects = stand_in_path(self.objects, self.context.role(role), self.context)
         manifests = self.placement.folder / MANIFESTS_FILE
         manifests.parent.mkdir(exist_ok=True)
-        write_json(manifests, self.objects)
+        write_json(manifests, redacted(self.objects, aside=self.placement.trial))
         wanted = [*images(self.objects), *self.placement.images.values()]
         nodes = [node.name for node in self.connections.cluster.nodes]
         await pull(self.connections.nodes, nodes, wanted)

@@ -23,7 +23,7 @@ import orjson
 from harness import paths
 from harness.cluster.clusters import Cluster
 from harness.errors import HostError
-from harness.host.files import sync_folder, write_all
+from harness.host.files import private_folder, sync_folder, write_all
 from harness.host.locks import FileLock
 from harness.undo.record import ClusterRef, Record, read
 from harness.undo.registry import home_of, undo_of
@@ -68,6 +68,7 @@ class Ledger:
         Raises `HostError` if it cannot be written: without a ledger nothing may be changed.
         """
         directory = directory or paths.ledgers()
+        private_folder(directory)
         while True:
             path = directory / f"{time.time_ns()}-{os.getpid()}-{uuid.uuid4().hex[:6]}{SUFFIX}"
             try:

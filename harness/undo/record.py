@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from harness.cluster.clusters import Cluster
+from harness.redaction import redacted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,8 @@ class Record:
 
     def __str__(self) -> str:
         where = f" on {self.cluster.name}" if self.cluster else ""
-        return f"{self.kind}{where} of trial {self.trial} ({orjson.dumps(self.data).decode()})"
+        data = orjson.dumps(redacted(self.data)).decode()
+        return f"{self.kind}{where} of trial {self.trial} ({data})"
 
 
 @dataclass(frozen=True)
