@@ -20,10 +20,11 @@ from mutants import Mutant
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from secrecy import SECRECY
 from undoing import UNDOING
 
 ROOT = Path(__file__).parents[2]
-MUTANTS: tuple[Mutant, ...] = (*JUDGEMENT, *UNDOING)
+MUTANTS: tuple[Mutant, ...] = (*JUDGEMENT, *UNDOING, *SECRECY)
 _WORKED, _TESTS_FAILED = 0, 1
 _LONGEST_S = 300.0
 

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import pytest
 from histories import FRAGILE, HARDENED, write_run
-from hypothesis import HealthCheck, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HostError
@@ -116,7 +116,8 @@ def everything(folder: Path) -> bytes:
     return b"".join(p.read_bytes() for p in folder.rglob("*") if p.is_file())
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+# Not made smaller: each example is a run with its reports.
+@settings(max_examples=5, deadline=None, phases=[Phase.generate])
 @given(secret=SECRETS)
 def test_no_byte_of_a_run_with_its_reports_holds_a_secret(
     secret: str, tmp_path_factory: pytest.TempPathFactory
