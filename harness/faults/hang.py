@@ -105,7 +105,7 @@ class Hang(Fault):
                     "container": container,
                 },
             )
-            await in_node.start(ctx.nodes, node, _name(uid), _continue(uid))
+            await in_node.start(ctx.nodes, node, _name(ctx.trial, uid), _continue(uid))
             words = ["bash", "-c", _STOP, "bash", uid, container]
             (await ctx.nodes.run(node, words)).require()
 
@@ -156,19 +156,21 @@ async def heal_hang(record: Record, world: World) -> None:
     """Heal: every process of the pod goes on. Nothing to do if the pod is gone."""
     data = record.data
     nodes = await world.nodes(record)
-    await in_node.stop(nodes, data["node"], _name(data["uid"]), _continue(data["uid"]))
+    await in_node.stop(
+        nodes, data["node"], _name(record.trial, data["uid"]), _continue(data["uid"])
+    )
 
 
 async def _left(ctx: FaultContext, stopped: Mapping[str, Any]) -> bool:
     """Whether processes that were stopped are still there; they stay stopped for another while."""
     uid, node = stopped["uid"], stopped["node"]
-    await in_node.renew(ctx.nodes, node, _name(uid))
+    await in_node.renew(ctx.nodes, node, _name(ctx.trial, uid))
     words = ["bash", "-c", _LEFT, "bash", uid, stopped["container"]]
     return (await ctx.nodes.run(node, words)).require().text.strip() != "0"
 
 
-def _name(uid: str) -> str:
-    return f"hang-{uid}"
+def _name(trial: str, uid: str) -> str:
+    return f"hang-{trial}-{uid}"
 
 
 def _continue(uid: str) -> str:

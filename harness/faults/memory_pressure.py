@@ -30,13 +30,13 @@ set -e
 group=$(pod_group "$1"); [ -n "$group" ] || { echo "no group of pod $1" >&2; exit 1; }
 mkdir -p "$group/harness" /run/resilience-harness
 echo 0 > "$group/harness/cgroup.procs"
-exec timeout 20 head -c "$2" /dev/zero > "/run/resilience-harness/charged-$1"
+exec timeout 20 head -c "$2" /dev/zero > "/run/resilience-harness/charged-$3-$1"
 """
 )
 _RELEASE = (
     cgroups.FIND
     + r"""
-rm -f "/run/resilience-harness/charged-%s"
+rm -f /run/resilience-harness/charged-*%s
 group=$(pod_group "%s")
 for _ in 1 2 3 4 5 6 7 8 9 10; do
   [ -n "$group" ] && [ -d "$group/harness" ] || break
@@ -86,8 +86,8 @@ class MemoryPressure(Fault):
         pod = found[0]
         node, uid = pod["spec"]["nodeName"], pod["metadata"]["uid"]
         ctx.record(UNDO, {"node": node, "uid": uid, "target": self.target})
-        await in_node.start(ctx.nodes, node, _name(uid), _release(uid))
-        words = ["bash", "-c", _CHARGE, "bash", uid, str(quantity_bytes(self.size))]
+        await in_node.start(ctx.nodes, node, _name(ctx.trial, uid), _release(uid))
+        words = ["bash", "-c", _CHARGE, "bash", uid, str(quantity_bytes(self.size)), ctx.trial]
         # The writer may be killed at the limit: that was asked for, and measuring tells.
         done = await ctx.nodes.run(node, words)
         if done.code not in (0, 124, 137):
@@ -104,7 +104,7 @@ class MemoryPressure(Fault):
             and record.data["target"] == self.target
         }
         for uid, node in pressed.items():
-            await in_node.renew(ctx.nodes, node, _name(uid))
+            await in_node.renew(ctx.nodes, node, _name(ctx.trial, uid))
         most, name = cgroups.PodMemory(peak=0, used=0, limit=None, failures=0), ""
         for pod in await workloads.pods(ctx, ctx.role(self.target)):
             node, uid = pod["spec"].get("nodeName"), pod["metadata"]["uid"]
@@ -130,11 +130,11 @@ async def release(record: Record, world: World) -> None:
     """Heal: what was charged is given back. Nothing to do if the pod is gone."""
     nodes = await world.nodes(record)
     uid = record.data["uid"]
-    await in_node.stop(nodes, record.data["node"], _name(uid), _release(uid))
+    await in_node.stop(nodes, record.data["node"], _name(record.trial, uid), _release(uid))
 
 
-def _name(uid: str) -> str:
-    return f"memory-{uid}"
+def _name(trial: str, uid: str) -> str:
+    return f"memory-{trial}-{uid}"
 
 
 def _release(uid: str) -> str:

@@ -138,9 +138,7 @@ class Stage:
         wanted = [*images(self.objects), *self.placement.images.values()]
         nodes = [node.name for node in self.connections.cluster.nodes]
         await pull(self.connections.nodes, nodes, wanted)
-        if self.placement.exclusive:
-            await self._calm()
-        self._before = await baseline.snapshot(self.connections.kube)
+        self._before = await baseline.snapshot(self.connections.kube, self.connections.nodes)
         for name in needed_addons(self.faults):
             addons.use(
                 name,
@@ -150,17 +148,6 @@ class Stage:
                 namespaces=[*self.namespaces, self.context.own_namespace],
             )
         await self._audit.start()
-
-    async def _calm(self) -> None:
-        """Wait for what the trial before left to the cluster's own controllers."""
-
-        async def nothing_going() -> bool:
-            if names := await baseline.going(self.connections.kube):
-                raise AssertionError(f"volumes are being deleted: {', '.join(names)}")
-            return True
-
-        what = "the cluster has deleted the volumes of trials before"
-        await eventually(nothing_going, within=SETTLED_S, what=what)
 
     async def deploy(self) -> None:
         """Apply everything, recorded first, and wait until every workload is ready to stay.
@@ -397,9 +384,9 @@ class Stage:
         )
         deadline = time.monotonic() + SETTLED_S
         while True:
-            after = await baseline.snapshot(self.connections.kube)
+            after = await baseline.snapshot(self.connections.kube, self.connections.nodes)
             found = tuple(str(r) for r in baseline.compare(self._before, after, scope))
-            # Storage provisioners delete volumes seconds after the namespace, nodes lose taints.
+            # Nodes lose their taints, and their guards end, seconds after the heal.
             if not found or time.monotonic() > deadline:
                 break
             await asyncio.sleep(1.0)

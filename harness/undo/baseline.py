@@ -9,15 +9,14 @@ at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.kube.client import ApiError, Kube, Obj, Resource
 from harness.labels import MANAGED_BY, MANAGER, TRIAL, value
-
-NodeCheck = Callable[[str], Awaitable[Mapping[str, str]]]
-"""Asked for each node: facts of it by name, for example nftables rules, that must be as before."""
+from harness.nodes.nodes import NodeCommands
+from harness.nodes.traces import traces
 
 _EVER_CHANGING = frozenset(
     {
@@ -53,13 +52,13 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeState:
-    """What faults change on a Node object. `conditions`: type to status."""
+    """What faults change on a Node object, and in the node. `conditions`: type to status."""
 
     conditions: Mapping[str, str]
     taints: tuple[str, ...]
     unschedulable: bool
     labels: Mapping[str, str]
-    checks: Mapping[str, str]
+    traces: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +75,14 @@ class ResidueScope:
     exclusive: bool
 
 
+What = Literal["left over", "missing", "replaced", "changed"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Residue:
     """One difference; `subject` is `Kind/name` (with `in NAMESPACE`), `detail` what differs."""
 
-    what: Literal["left over", "missing", "replaced", "changed"]
+    what: What
     subject: str
     detail: str = field(default="")
 
@@ -88,8 +90,8 @@ class Residue:
         return f"{self.what}: {self.subject}" + (f" ({self.detail})" if self.detail else "")
 
 
-async def snapshot(kube: Kube, *, node_check: NodeCheck | None = None) -> Snapshot:
-    """The state now, of everything that can be listed."""
+async def snapshot(kube: Kube, nodes: NodeCommands) -> Snapshot:
+    """The state now, of everything that can be listed, and of the nodes within."""
     await kube.discovery.refresh()
     resources = [
         resource
@@ -98,35 +100,19 @@ async def snapshot(kube: Kube, *, node_check: NodeCheck | None = None) -> Snapsh
         and "list" in resource.verbs
         and (_group(resource.api_version), resource.kind) not in _EVER_CHANGING
     ]
-    listed, nodes = await asyncio.gather(
+    listed, found = await asyncio.gather(
         asyncio.gather(*(_listed(kube, resource) for resource in resources)),
         kube.list("v1", "Node"),
     )
-    names = [node["metadata"]["name"] for node in nodes]
-    checks = await asyncio.gather(*(_checked(node_check, name) for name in names))
+    names = [node["metadata"]["name"] for node in found]
+    within = await asyncio.gather(*(traces(nodes, name) for name in names))
     return Snapshot(
-        objects={key: seen for found in listed for key, seen in found},
+        objects={key: seen for each in listed for key, seen in each},
         nodes={
-            name: _node_state(node, check)
-            for name, node, check in zip(names, nodes, checks, strict=True)
+            name: _node_state(node, there)
+            for name, node, there in zip(names, found, within, strict=True)
         },
     )
-
-
-async def going(kube: Kube) -> list[str]:
-    """Volumes that nobody claims any more and that their provisioner is about to delete, by name.
-
-    They outlive the namespace of their claim by seconds, and belong to no baseline.
-    """
-    return [
-        volume["metadata"]["name"]
-        for volume in await kube.list("v1", "PersistentVolume")
-        if volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
-        and (
-            (volume.get("status") or {}).get("phase") == "Released"
-            or volume["metadata"].get("deletionTimestamp")
-        )
-    ]
 
 
 def compare(before: Snapshot, after: Snapshot, scope: ResidueScope) -> list[Residue]:
@@ -150,7 +136,7 @@ def compare(before: Snapshot, after: Snapshot, scope: ResidueScope) -> list[Resi
     ]
     if scope.exclusive:
         found += _nodes_compared(before.nodes, after.nodes)
-    return found
+    return found + _traces_compared(before.nodes, after.nodes, scope)
 
 
 def _answers(scope: ResidueScope, key: Key, seen: Seen) -> bool:
@@ -164,6 +150,23 @@ def _answers(scope: ResidueScope, key: Key, seen: Seen) -> bool:
     return own or (scope.exclusive and not (kind == "Namespace" and seen.trial))
 
 
+def _traces_compared(
+    before: Mapping[str, NodeState], after: Mapping[str, NodeState], scope: ResidueScope
+) -> list[Residue]:
+    """What came into nodes, or went from them; with others about, only what names the trial."""
+    found: list[Residue] = []
+    for name in before.keys() & after.keys():
+        old, new = before[name].traces, after[name].traces
+        differs: dict[What, frozenset[str]] = {"left over": new - old, "missing": old - new}
+        for what, lines in differs.items():
+            found += [
+                Residue(what=what, subject=f"Node/{name}", detail=line)
+                for line in sorted(lines)
+                if scope.exclusive or scope.trial in line
+            ]
+    return found
+
+
 def _nodes_compared(
     before: Mapping[str, NodeState], after: Mapping[str, NodeState]
 ) -> list[Residue]:
@@ -175,7 +178,7 @@ def _nodes_compared(
         if was is None:
             found.append(Residue(what="left over", subject=f"Node/{name}"))
             continue
-        for aspect in ("conditions", "taints", "unschedulable", "labels", "checks"):
+        for aspect in ("conditions", "taints", "unschedulable", "labels"):
             old, new = getattr(was, aspect), getattr(now, aspect)
             if old != new:
                 found.append(
@@ -252,7 +255,7 @@ def _version(metadata: Obj) -> str:
     return f"written by {manager} at {time}"
 
 
-def _node_state(node: Obj, checks: Mapping[str, str]) -> NodeState:
+def _node_state(node: Obj, traces: frozenset[str]) -> NodeState:
     spec, status = node["spec"], node.get("status") or {}
     return NodeState(
         conditions={
@@ -266,12 +269,8 @@ def _node_state(node: Obj, checks: Mapping[str, str]) -> NodeState:
         ),
         unschedulable=bool(spec.get("unschedulable")),
         labels=dict(node["metadata"].get("labels") or {}),
-        checks=checks,
+        traces=traces,
     )
-
-
-async def _checked(check: NodeCheck | None, node: str) -> Mapping[str, str]:
-    return await check(node) if check is not None else {}
 
 
 def _group(api_version: str) -> str:

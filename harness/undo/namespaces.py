@@ -1,6 +1,7 @@
 """A trial's namespaces: made with a ledger record, deleted for real, and saying what blocks them.
 
-Deletion is asked for and then waited for, until the API server no longer knows the namespace.
+Deletion is asked for and then waited for, until the API server no longer knows the namespace and no
+provisioner has a volume of it left to delete.
 Finalizers of others are reported, never removed here.
 """
 
@@ -70,19 +71,17 @@ async def delete(
     within: float = DELETE_SECONDS,
     pod_grace: int | None = POD_GRACE_SECONDS,
 ) -> None:
-    """Deletes a namespace and waits until it is gone; nothing to do if there is none.
+    """Deletes a namespace and waits until it and its volumes are gone.
 
     `pod_grace` in seconds shortens what the pods ask for (None: leave it). Raises `ResidueError`
     naming what blocks if it is not gone `within` seconds.
     """
-    if not await kube.delete("v1", "Namespace", name):
-        return
-    if pod_grace is not None:
+    if await kube.delete("v1", "Namespace", name) and pod_grace is not None:
         # After the namespace: no controller can make new ones in a namespace that terminates.
         await kube.delete_all("v1", "Pod", name, grace_seconds=pod_grace)
 
     async def gone() -> bool:
-        return await kube.find("v1", "Namespace", name) is None
+        return not (await kube.find("v1", "Namespace", name) or await _volumes(kube, name))
 
     try:
         await eventually(gone, within=within, every=_POLL_SECONDS, what=f"namespace {name} gone")
@@ -101,7 +100,9 @@ async def blockers(kube: Kube, name: str) -> list[str]:
     terminating in it, one line each."""
     namespace = await kube.find("v1", "Namespace", name)
     if namespace is None:
-        return []
+        return [
+            f"its PersistentVolume {volume} is still there" for volume in await _volumes(kube, name)
+        ]
     lines = [
         f"{condition['type']}: {condition.get('message', '')}"
         for condition in (namespace.get("status") or {}).get("conditions") or []
@@ -134,13 +135,26 @@ async def contents(kube: Kube, name: str) -> list[Obj]:
     return [obj for objs in found for obj in objs]
 
 
+async def _volumes(kube: Kube, namespace: str) -> list[str]:
+    """The volumes that a namespace's claims had and that go with them, by name.
+
+    Their provisioners delete them some seconds after the namespace.
+    """
+    return [
+        volume["metadata"]["name"]
+        for volume in await kube.list("v1", "PersistentVolume")
+        if volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
+        and (volume["spec"].get("claimRef") or {}).get("namespace") == namespace
+    ]
+
+
 @undo("namespace")
 async def _delete_namespace(record: Record, world: World) -> None:
     kube = await world.kube(record)
     name = record.data["name"]
     namespace = await kube.find("v1", "Namespace", name)
     # Written before it was made: the name may be somebody else's.
-    if namespace is not None and _trial_of(namespace) == record.trial:
+    if namespace is None or _trial_of(namespace) == record.trial:
         await delete(kube, name)
 
 

@@ -23,7 +23,7 @@ from harness.labels import TRIAL
 from harness.nodes.audit import AuditLog, AuditRecord
 from harness.nodes.nodes import node_commands
 from harness.undo import namespaces
-from harness.undo.baseline import ResidueScope, compare, snapshot
+from harness.undo.baseline import ResidueScope, Snapshot, compare, snapshot
 from harness.undo.healing import heal_dead
 from harness.undo.ledger import Ledger, files, pending
 from harness.undo.reach import open_world
@@ -54,6 +54,25 @@ from pathlib import Path
 asyncio.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3])))
 """
 
+# What faults leave in a node that nobody healed, and how it is taken away again. The unit's process
+# is stopped, as that of a deadlocked application.
+PLANT = """
+mkdir -p /run/resilience-harness; touch "/run/resilience-harness/left-$1"
+systemd-run --quiet --collect --unit="harness-left-$1" sleep 600
+until pid=$(systemctl show --property=MainPID --value "harness-left-$1") && [ "$pid" -gt 0 ]; do
+  sleep 0.1
+done
+kill -STOP "$pid"
+nft add table ip "left-$1"
+iptables -A INPUT -s 192.0.2.1 -m comment --comment "$1" -j DROP
+"""
+CLEAR = """
+rm -f "/run/resilience-harness/left-$1"
+systemctl kill --signal=KILL "harness-left-$1"
+nft delete table ip "left-$1"
+iptables -D INPUT -s 192.0.2.1 -m comment --comment "$1" -j DROP
+"""
+
 
 @pytest.fixture
 def trial() -> str:
@@ -66,6 +85,10 @@ async def connected(cluster: Cluster) -> AsyncIterator[Kube]:
         yield kube
 
 
+async def look(cluster: Cluster, kube: Kube) -> Snapshot:
+    return await snapshot(kube, node_commands(cluster))
+
+
 async def test_a_process_killed_in_mid_change_is_healed_and_proven_clean(
     cluster: Cluster, trial: str, tmp_path: Path
 ) -> None:
@@ -73,7 +96,7 @@ async def test_a_process_killed_in_mid_change_is_healed_and_proven_clean(
         cluster_lease(cluster.folder, exclusive=True, purpose="testing the ledger") as lease,
         connected(cluster) as kube,
     ):
-        before = await snapshot(kube)
+        before = await look(cluster, kube)
         root = Path(__file__).parents[2]
         search = [str(root), str(Path(__file__).parent)]
         child = await asyncio.create_subprocess_exec(
@@ -85,7 +108,7 @@ async def test_a_process_killed_in_mid_change_is_healed_and_proven_clean(
             assert child.stdout is not None
             assert await child.stdout.readline() == b"changed\n"
             scope = ResidueScope(trial=trial, exclusive=True)
-            left = [str(residue) for residue in compare(before, await snapshot(kube), scope)]
+            left = [str(residue) for residue in compare(before, await look(cluster, kube), scope)]
             assert f"left over: Namespace/shop-{trial}" in left
             assert f"left over: Deployment/web in bank-{trial}" in left
             assert (await heal_dead(open_world, tmp_path, under=lease)).nothing_found
@@ -99,7 +122,7 @@ async def test_a_process_killed_in_mid_change_is_healed_and_proven_clean(
             f"shop-{trial}",
         ], report.lines()
         assert files(tmp_path) == []
-        assert compare(before, await snapshot(kube), scope) == []
+        assert compare(before, await look(cluster, kube), scope) == []
 
 
 async def test_an_undo_of_a_rebuilt_cluster_is_closed_and_touches_nothing(
@@ -128,6 +151,7 @@ async def test_an_undo_of_a_rebuilt_cluster_is_closed_and_touches_nothing(
 
 async def test_every_planted_residue_is_told(cluster: Cluster, trial: str) -> None:
     node = cluster.nodes[-1].name
+    nodes = node_commands(cluster)
     role: Obj = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
@@ -137,9 +161,9 @@ async def test_every_planted_residue_is_told(cluster: Cluster, trial: str) -> No
         cluster_lease(cluster.folder, exclusive=True, purpose="testing the baseline"),
         connected(cluster) as kube,
     ):
-        before = await snapshot(kube)
+        before = await look(cluster, kube)
         scope = ResidueScope(trial=trial, exclusive=True)
-        assert compare(before, await snapshot(kube), scope) == []
+        assert compare(before, await look(cluster, kube), scope) == []
         corefile = await kube.get("v1", "ConfigMap", "coredns", "kube-system")
         dns = await kube.get("apps/v1", "Deployment", "coredns", "kube-system")
         replicas = dns["spec"]["replicas"]
@@ -155,8 +179,11 @@ async def test_every_planted_residue_is_told(cluster: Cluster, trial: str) -> No
                 *("apps/v1", "Deployment", "coredns", "kube-system"),
                 {"spec": {"replicas": replicas + 1}},
             )
-            told = [str(residue) for residue in compare(before, await snapshot(kube), scope)]
+            (await nodes.run(node, ["bash", "-c", PLANT, "bash", trial])).require()
+            left = compare(before, await look(cluster, kube), scope)
+            told = [str(residue) for residue in left]
         finally:
+            (await nodes.run(node, ["bash", "-c", CLEAR, "bash", trial])).require()
             await kube.delete("rbac.authorization.k8s.io/v1", "ClusterRole", f"left-{trial}")
             await kube.patch("v1", "Node", node, None, {"spec": {"unschedulable": None}})
             await kube.patch("v1", "Node", node, None, {"metadata": {"labels": {"left": None}}})
@@ -170,6 +197,11 @@ async def test_every_planted_residue_is_told(cluster: Cluster, trial: str) -> No
         text = "\n".join(told)
         for wanted in (
             f"left over: ClusterRole/left-{trial}",
+            f"left over: Node/{node} (unit harness-left-{trial}.service)",
+            f"left over: Node/{node} (file /run/resilience-harness/left-{trial})",
+            f"left over: Node/{node} (stopped process sleep of ",
+            f"left over: Node/{node} (packet filter table ip left-{trial})",
+            f"left over: Node/{node} (packet rule -A INPUT ",
             f"changed: Node/{node} (unschedulable: False -> True)",
             f"changed: Node/{node} (labels: left: None -> '{trial}')",
             "changed: ConfigMap/coredns in kube-system (written by",

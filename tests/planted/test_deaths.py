@@ -124,7 +124,7 @@ async def everything(folder: Path) -> Deaths:
             dead[name] = await die(command, folder / name.replace(" ", "-"), phase, number)
 
     async with connected_cluster(Options(), "single") as connections:
-        before = await baseline.snapshot(connections.kube)
+        before = await baseline.snapshot(connections.kube, connections.nodes)
         async with asyncio.TaskGroup() as group:
             for phase in reversed(PHASES):
                 own = folder / phase.replace(" ", "-")
@@ -141,7 +141,7 @@ async def everything(folder: Path) -> Deaths:
             text=True,
             check=False,
         )
-        after = await baseline.snapshot(connections.kube)
+        after = await baseline.snapshot(connections.kube, connections.nodes)
     return Deaths(dead, healing, writers(folder), before, after)
 
 

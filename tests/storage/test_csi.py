@@ -24,6 +24,7 @@ from harness.errors import ClusterError, WaitTimeout
 from harness.host import go_programs
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
+from harness.nodes.nodes import node_commands
 from harness.undo import namespaces
 from harness.undo.baseline import ResidueScope, compare, snapshot
 
@@ -349,14 +350,18 @@ async def test_uninstalling_leaves_nothing_and_is_refused_while_volumes_are_ther
     with pytest.raises(ClusterError, match=f"claim {ns}/files"):
         await addons.uninstall("csi", cluster, kube=kube)
     await namespaces.delete(kube, ns)
-    await eventually(lambda: gone(kube, ns), within=SOON, what="the volumes gone")
     assert list((volumes.folder(cluster.folder) / "volumes").iterdir()) == []
     assert await addons.uninstall("csi", cluster, kube=kube)
-    before = await snapshot(kube)
+    nodes = node_commands(cluster)
+    before = await snapshot(kube, nodes)
     ours = ("harness-csi", csi.DRIVER, csi.ATTACHABLE, SHARED)
     assert not [key for key in before.objects if any(name in part for part in key for name in ours)]
     await addons.install("csi", cluster, kube=kube)
     assert await addons.uninstall("csi", cluster, kube=kube)
-    left = compare(before, await snapshot(kube), ResidueScope(trial="none", exclusive=True))
+    left = compare(
+        before,
+        await snapshot(kube, node_commands(cluster)),
+        ResidueScope(trial="none", exclusive=True),
+    )
     # Each kubelet writes its CSINode anew when a driver comes or goes.
     assert [residue for residue in left if not residue.subject.startswith("CSINode/")] == []

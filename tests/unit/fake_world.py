@@ -119,7 +119,7 @@ class FakeWorld:
                 there.pop((node, name), None)
                 for undone in _healed_by(heal):
                     there.pop((node, undone), None)
-            case ["bash", "-c", memory_pressure._CHARGE, _, uid, _]:
+            case ["bash", "-c", memory_pressure._CHARGE, _, uid, _, _]:
                 there[node, f"charged {uid}"] = ""
             case ["bash", "-c", hang._STOP, _, uid, _]:
                 there[node, f"stopped {uid}"] = ""

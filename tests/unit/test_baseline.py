@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from fake_apiserver import fake_apiserver
 
 from harness.addons import csi
+from harness.host.processes import Completed
+from harness.nodes.nodes import NodeCommands
+from harness.nodes.traces import traces
 from harness.undo.baseline import (
     Key,
     NodeState,
@@ -15,7 +19,6 @@ from harness.undo.baseline import (
     Seen,
     Snapshot,
     compare,
-    going,
     snapshot,
 )
 
@@ -26,7 +29,11 @@ VOLUME: Key = ("", "PersistentVolume", "", "pv1")
 OURS: Key = ("", "Namespace", "", "prod-checkout-t1")
 THEIRS: Key = ("", "Namespace", "", "prod-checkout-t2")
 NODE = NodeState(
-    conditions={"Ready": "True"}, taints=(), unschedulable=False, labels={"a": "b"}, checks={}
+    conditions={"Ready": "True"},
+    taints=(),
+    unschedulable=False,
+    labels={"a": "b"},
+    traces=frozenset(),
 )
 
 
@@ -89,13 +96,58 @@ def test_an_object_made_anew_under_its_name_is_told() -> None:
         (NodeState(**{**vars(NODE), "taints": ("a=:NoSchedule",)}), "taints"),
         (NodeState(**{**vars(NODE), "unschedulable": True}), "unschedulable: False -> True"),
         (NodeState(**{**vars(NODE), "labels": {}}), "labels: a: 'b' -> None"),
-        (NodeState(**{**vars(NODE), "checks": {"nft": "1 rule"}}), "checks: nft"),
     ],
 )
 def test_what_is_left_on_a_node(node: NodeState, text: str) -> None:
     (residue,) = told(state(), state(node=node), EXCLUSIVE)
     assert residue.startswith("changed: Node/worker")
     assert text in residue
+
+
+GUARD = "unit harness-hang-t1-uid.service"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "scope", "residue"),
+    [
+        ([], [GUARD], SHARED, [f"left over: Node/worker ({GUARD})"]),
+        ([], ["stopped process java of pod1"], SHARED, []),
+        (
+            ["packet filter table ip nat"],
+            ["stopped process java of pod1"],
+            EXCLUSIVE,
+            [
+                "left over: Node/worker (stopped process java of pod1)",
+                "missing: Node/worker (packet filter table ip nat)",
+            ],
+        ),
+        ([GUARD], [GUARD], EXCLUSIVE, []),
+    ],
+)
+def test_what_is_left_in_a_node(
+    before: list[str], after: list[str], scope: ResidueScope, residue: list[str]
+) -> None:
+    was, now = (state(node=replace(NODE, traces=frozenset(each))) for each in (before, after))
+    assert told(was, now, scope) == residue
+
+
+class Node:
+    """In which two things of ours are."""
+
+    code = 0
+
+    async def run(self, node: str, argv: list[str], **_: Any) -> Completed:
+        said = f"unit of {node}\nfile of {node}\n".encode()
+        return Completed(argv=tuple(argv), code=self.code, stdout=said, stderr=b"it is paused")
+
+
+@pytest.mark.asyncio
+async def test_a_node_that_cannot_be_asked_is_another_than_before() -> None:
+    dead = Node()
+    dead.code = 1
+    (line,) = await traces(cast(NodeCommands, dead), "n1")
+    assert line.startswith("no answer of it: ")
+    assert "it is paused" in line
 
 
 def item(name: str, **metadata: Any) -> dict[str, Any]:
@@ -145,10 +197,7 @@ async def test_a_snapshot_holds_what_lasts_and_passes_over_what_follows_another(
         }.items():
             server.answer(path, {"metadata": {}, "items": items})
 
-        async def check(name: str) -> dict[str, str]:
-            return {"node": name}
-
-        taken = await snapshot(kube, node_check=check)
+        taken = await snapshot(kube, cast(NodeCommands, Node()))
     names = {key[3]: value for key, value in taken.objects.items()}
     assert set(names) == {"ours", "labelled-by-somebody", "static", "coredns", "web"}
     assert names["ours"].trial == "t1"
@@ -160,14 +209,14 @@ async def test_a_snapshot_holds_what_lasts_and_passes_over_what_follows_another(
         taints=("k=:NoSchedule",),
         unschedulable=False,
         labels={"zone": "a"},
-        checks={"node": "n1"},
+        traces=frozenset({"unit of n1", "file of n1"}),
     )
     lists = [r for r in server.requests if r.path == "/api/v1/pods"]
     assert "PartialObjectMetadataList" in lists[0].headers["Accept"]
 
 
 @pytest.mark.asyncio
-async def test_volumes_that_are_going_and_whose_they_are() -> None:
+async def test_volumes_of_ours_and_whose_they_are() -> None:
     def volume(name: str, phase: str, policy: str = "Delete", **spec: Any) -> dict[str, Any]:
         claim = {"namespace": "shop-t1", "name": name}
         spec = {"persistentVolumeReclaimPolicy": policy, "claimRef": claim, **spec}
@@ -183,7 +232,6 @@ async def test_volumes_that_are_going_and_whose_they_are() -> None:
     ]
     async with fake_apiserver() as (server, kube):
         server.answer("/api/v1/persistentvolumes", {"metadata": {}, "items": volumes})
-        assert await going(kube) == ["released", "leaving"]
         assert await csi.in_use(kube, ["shop-t1"]) == [
             "PersistentVolume in-use of claim shop-t1/in-use",
             "PersistentVolume released of claim shop-t1/released",

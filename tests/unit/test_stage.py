@@ -131,7 +131,7 @@ def test_a_fault_that_is_felt_after_its_heal_is_told(
 
 
 def test_what_differs_afterwards_is_residue(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def snapshot(_: Any) -> Any:
+    async def snapshot(*_: Any) -> Any:
         return None
 
     monkeypatch.setattr("harness.trial.stage.SETTLED_S", 0.0)
