@@ -345,6 +345,16 @@ class TestHealing:
         assert (UNDONE, report.clean, files()) == ([], True, [])
         assert "the engine was restarted" in report.closed[0][1]
 
+    def test_a_cluster_that_was_made_anew_needs_no_undoing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(clusters, "load_record", lambda _: SimpleNamespace(uid="uid-2"))
+        monkeypatch.setattr(World, "engine", lambda _: None)
+        leave("a", of=cluster("uid-1"))
+        report = heal()
+        assert (UNDONE, report.clean, files()) == ([], True, [])
+        assert "was rebuilt since (kube-system had UID uid-1)" in report.closed[0][1]
+
     def test_without_an_engine_nothing_is_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(clusters, "load_record", lambda _: SimpleNamespace(uid="uid-1"))
         monkeypatch.setattr(World, "engine", lambda _: None)
