@@ -6,24 +6,29 @@ The manifest's own number would be met all the time.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from trials import carry_out, connected_cluster, history_of
 
 from harness import objectives
+from harness.cluster.lifecycle import take_down
 from harness.faults import NodeLoss
 from harness.runs.options import Options, TrialEnd
 
+CLUSTER = "harness-lost-node"
+
 
 @pytest.fixture(scope="module")
-def end(workers_cluster: str, tmp_path_factory: pytest.TempPathFactory) -> TrialEnd:
-    """The trial, in which nothing replaces the lost pod within the bound."""
-    return asyncio.run(_trial(workers_cluster, tmp_path_factory.mktemp("lost-node")))
+def end(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrialEnd]:
+    """The trial, in which nothing replaces the lost pod within the bound; its cluster goes."""
+    yield asyncio.run(_trial(tmp_path_factory.mktemp("lost-node")))
+    asyncio.run(take_down(CLUSTER, force=True))
 
 
-async def _trial(cluster: str, folder: Path) -> TrialEnd:
-    async with connected_cluster(Options(cluster=cluster), "workers") as connections:
+async def _trial(folder: Path) -> TrialEnd:
+    async with connected_cluster(Options(cluster=CLUSTER), "workers") as connections:
         return await carry_out(
             connections,
             folder,

@@ -12,12 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from harness.cluster.lifecycle import take_down
 from harness.faults.base import Fault, FaultContext
 from harness.runs import catalog
 from harness.runs.catalog import Found
 from harness.runs.options import Options, TrialEnd
 from harness.runs.run import run_variant
 
+CLUSTER = "harness-no-op"
+"""Its own, and gone afterwards: a machine has room for the kubelets of some eight nodes."""
 AT_ONCE = 3
 """Trials side by side on two cores; those that need the cluster to themselves wait for it."""
 SCENARIOS = {found.slug: next(iter(found.scenario.variants)) for found in catalog.discover()}
@@ -29,24 +32,23 @@ async def _nothing(fault: Fault, ctx: FaultContext) -> None:
 
 
 @pytest.fixture(scope="module")
-def trials(
-    workers_cluster: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, TrialEnd]]:
+def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TrialEnd]]:
     """One trial of each scenario, by slug, none of which broke anything."""
     with pytest.MonkeyPatch.context() as patch:
         for found in catalog.discover():
             for fault in catalog.faults_of(found.scenario):
                 patch.setattr(type(fault), "inject", _nothing)
                 patch.setattr(type(fault), "felt_within", "6s")
-        yield asyncio.run(_run(workers_cluster, tmp_path_factory.mktemp("no-op")))
+        yield asyncio.run(_run(tmp_path_factory.mktemp("no-op")))
+    asyncio.run(take_down(CLUSTER, force=True))
 
 
-async def _run(cluster: str, folder: Path) -> dict[str, TrialEnd]:
+async def _run(folder: Path) -> dict[str, TrialEnd]:
     turn = asyncio.Semaphore(AT_ONCE)
 
     async def one(found: Found, variant: str) -> TrialEnd:
         async with turn:
-            asked = Options(folder=folder, shape="workers", cluster=cluster)
+            asked = Options(folder=folder, shape="workers", cluster=CLUSTER)
             return await run_variant(found, variant, asked)
 
     async with asyncio.TaskGroup() as group:
