@@ -281,6 +281,16 @@ class TestHealing:
         assert "no longer exists" in report.closed[0][1]
         assert files() == []
 
+    def test_what_was_done_to_a_cluster_that_was_made_anew_is_closed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(clusters, "load_record", lambda _: SimpleNamespace(uid="uid-2"))
+        monkeypatch.setattr(World, "engine", lambda _: None)
+        leave("a", of=cluster("uid-1"))
+        report = heal()
+        assert (UNDONE, report.clean, files()) == ([], True, [])
+        assert "was rebuilt since" in report.closed[0][1]
+
     def test_what_was_done_to_a_cluster_of_another_identity_is_closed(self) -> None:
         BROKEN["a"] = OtherClusterError("context leads elsewhere", remedy="")
         leave("a")

@@ -177,6 +177,22 @@ async def test_a_disk_that_fills_up_ends_the_load_with_an_error(
             pass
 
 
+async def test_a_generator_that_was_killed_is_noticed(target: Target, tmp_path: Path) -> None:
+    async with Generator.start(target.url, Load(rate=20), tmp_path / "requests.jsonl", 1) as killed:
+        killed.check()
+        os.kill(killed.pid, signal.SIGKILL)
+
+        def noticed() -> bool:
+            try:
+                killed.check()
+            except LoadError as error:
+                assert "killed by SIGKILL" in str(error)
+                return True
+            return False
+
+        await until(noticed, "its death")
+
+
 _PARENT = """
 import asyncio, os, sys
 from pathlib import Path
