@@ -181,16 +181,9 @@ async def test_a_generator_that_was_killed_is_noticed(target: Target, tmp_path: 
     async with Generator.start(target.url, Load(rate=20), tmp_path / "requests.jsonl", 1) as killed:
         killed.check()
         os.kill(killed.pid, signal.SIGKILL)
-
-        def noticed() -> bool:
-            try:
-                killed.check()
-            except LoadError as error:
-                assert "killed by SIGKILL" in str(error)
-                return True
-            return False
-
-        await until(noticed, "its death")
+        await until(lambda: killed._process.returncode is not None, "its death")
+        with pytest.raises(LoadError, match="killed by SIGKILL"):
+            killed.check()
 
 
 _PARENT = """
