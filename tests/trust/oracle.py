@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+_OURS = "resilience-harness"
 _CLUSTER_LABEL = "io.x-k8s.kind.cluster"
 _KUBECTL = ("kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "get", "-o", "json")
 _KINDS = (
@@ -21,6 +22,8 @@ _KINDS = (
     "storageclasses,customresourcedefinitions,priorityclasses,"
     "validatingwebhookconfigurations,mutatingwebhookconfigurations"
 )
+# Kinds of what stands in namespaces that outlive every trial.
+_NAMESPACED = "configmaps,secrets,services,pods,deployments,roles,rolebindings"
 # In a node: stopped processes, files and units that wait there, tables of the packet filter.
 _IN_NODE = """
 ps -eo stat=,pid=,comm= | awk '$1 ~ /^T/ {print "stopped process " $3}'
@@ -47,7 +50,7 @@ class Oracle:
             return facts  # nobody could say more
         control_plane = next(name for name, _ in nodes if name.endswith("control-plane"))
         facts |= {_named(obj) for obj in self._get(control_plane, _KINDS) if not _addon(obj)}
-        facts |= {_named(obj) for obj in self._get(control_plane, "configmaps", "-A") if _ours(obj)}
+        facts |= {_named(obj) for obj in self._get(control_plane, _NAMESPACED, "-A") if _ours(obj)}
         for node in self._get(control_plane, "nodes"):
             facts |= _of_node(node)
         for name, _ in nodes:
@@ -60,7 +63,7 @@ class Oracle:
         return {f"container {' '.join(each)}" for each in self._docker("ps", "-a")}
 
     def alive(self, mark: str) -> set[str]:
-        """Processes with this word in their environment, but the engine's own."""
+        """Processes with this word in their environment: what a victim started inherits it."""
         found = set()
         for process in psutil.process_iter(["name", "cmdline"]):
             try:
@@ -99,17 +102,21 @@ def difference(before: set[str], after: set[str]) -> Sequence[str]:
 
 
 def _of_node(node: dict[str, Any]) -> set[str]:
-    name, spec = node["metadata"]["name"], node["spec"]
+    meta, spec = node["metadata"], node["spec"]
+    name = meta["name"]
     facts = {f"node {name} {c['type']}={c['status']}" for c in node["status"]["conditions"]}
     facts |= {f"node {name} taint {t['key']}:{t['effect']}" for t in spec.get("taints") or []}
-    written = {**(node["metadata"].get("annotations") or {}), **node["metadata"]["labels"]}
-    facts |= {f"node {name} {key}" for key in written if key.startswith("resilience-harness")}
+    facts |= {f"node {name} label {key}={value}" for key, value in meta["labels"].items()}
+    written = meta.get("annotations") or {}
+    # Kubernetes keeps notes of its own there.
+    facts |= {f"node {name} annotation {key}" for key in written if key.startswith(_OURS)}
     return facts | ({f"node {name} cordoned"} if spec.get("unschedulable") else set())
 
 
 def _named(obj: dict[str, Any]) -> str:
+    """With its UID: one that was made anew under the same name is another one."""
     meta = obj["metadata"]
-    return f"{obj['kind']} {meta.get('namespace', '')}/{meta['name']}"
+    return f"{obj['kind']} {meta.get('namespace', '')}/{meta['name']} uid {meta['uid']}"
 
 
 def _addon(obj: dict[str, Any]) -> bool:
@@ -120,4 +127,4 @@ def _addon(obj: dict[str, Any]) -> bool:
 def _ours(obj: dict[str, Any]) -> bool:
     """Made by a trial, by whatever says so."""
     labels = obj["metadata"].get("labels") or {}
-    return any(key.startswith("resilience-harness") for key in labels) and not _addon(obj)
+    return any(key.startswith(_OURS) for key in labels) and not _addon(obj)
