@@ -59,8 +59,14 @@ class Oracle:
         return facts
 
     def containers(self) -> set[str]:
-        """Every container of the engine, by name and state."""
-        return {f"container {' '.join(each)}" for each in self._docker("ps", "-a")}
+        """The engine's containers, by name and state, but for the nodes of others' clusters."""
+        words = f'{{{{.Names}}}} {{{{.State}}}} {{{{.Label "{_CLUSTER_LABEL}"}}}}'
+        lines = self._run("docker", "ps", "-a", "--format", words).splitlines()
+        return {
+            f"container {name} {state}"
+            for name, state, *cluster in map(str.split, lines)
+            if not cluster or cluster[0].startswith(self._cluster)
+        }
 
     def alive(self, mark: str) -> set[str]:
         """Processes with this word in their environment: what a victim started inherits it."""

@@ -41,7 +41,11 @@ class Looking(Oracle):
 
     def _run(self, *words: str) -> str:
         if words[1] == "ps":
-            return "\n".join(f"{name} {state}" for name, state in self._seen["containers"].items())
+            node_of = "Label" in words[-1]
+            return "\n".join(
+                f"{name} {state} {name.rpartition('-')[0] if node_of else ''}".rstrip()
+                for name, state in self._seen["containers"].items()
+            )
         if "bash" in words:
             return str(self._seen["in node"])
         asked = {"-A": "in namespaces", "nodes": "nodes"}.get(words[-1], "objects")
@@ -101,3 +105,13 @@ def test_nothing_is_seen_where_nothing_is_left() -> None:
     addon = {"uid": "4", "labels": {"resilience-harness.dev/addon": "csi"}}
     seen["objects"]["ClusterRole", "csi"] = {"metadata": addon}
     assert difference(Looking(machine()).cluster(), Looking(seen).cluster()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"), [("trust-up-worker", True), ("stray", True), ("other-worker", False)]
+)
+def test_nodes_of_others_clusters_come_and_go(name: str, seen: bool) -> None:
+    more = machine()
+    more["containers"][name] = "running"
+    found = difference(Looking(machine()).containers(), Looking(more).containers())
+    assert bool(found) is seen
