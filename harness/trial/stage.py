@@ -139,6 +139,9 @@ class Stage:
         nodes = [node.name for node in self.connections.cluster.nodes]
         await pull(self.connections.nodes, nodes, wanted)
         self._before = await baseline.snapshot(self.connections.kube, self.connections.nodes)
+        if silent := {name: n.silent for name, n in self._before.nodes.items() if n.silent}:
+            told = "; ".join(f"node {name} cannot be asked: {why}" for name, why in silent.items())
+            raise CannotConclude("harness", f"no baseline of what is in the nodes: {told}")
         for name in needed_addons(self.faults):
             addons.use(
                 name,

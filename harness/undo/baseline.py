@@ -9,14 +9,16 @@ at once.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness.errors import HarnessError
 from harness.kube.client import ApiError, Kube, Obj, Resource
 from harness.labels import MANAGED_BY, MANAGER, TRIAL, value
 from harness.nodes.nodes import NodeCommands
-from harness.nodes.traces import traces
+from harness.nodes.traces import FILTERS, traces
 
 _EVER_CHANGING = frozenset(
     {
@@ -52,13 +54,17 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class NodeState:
-    """What faults change on a Node object, and in the node. `conditions`: type to status."""
+    """What faults change on a Node object, and in the node. `conditions`: type to status.
+
+    `silent`: why the node could not be asked for its traces; empty if it could.
+    """
 
     conditions: Mapping[str, str]
     taints: tuple[str, ...]
     unschedulable: bool
     labels: Mapping[str, str]
     traces: frozenset[str]
+    silent: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +111,7 @@ async def snapshot(kube: Kube, nodes: NodeCommands) -> Snapshot:
         kube.list("v1", "Node"),
     )
     names = [node["metadata"]["name"] for node in found]
-    within = await asyncio.gather(*(traces(nodes, name) for name in names))
+    within = await asyncio.gather(*(_within(nodes, name) for name in names))
     return Snapshot(
         objects={key: seen for each in listed for key, seen in each},
         nodes={
@@ -153,16 +159,26 @@ def _answers(scope: ResidueScope, key: Key, seen: Seen) -> bool:
 def _traces_compared(
     before: Mapping[str, NodeState], after: Mapping[str, NodeState], scope: ResidueScope
 ) -> list[Residue]:
-    """What came into nodes, or went from them; with others about, only what names the trial."""
+    """What came into nodes, and packet filters that went; with others about, what names the trial.
+
+    Guards and charges of others may have been about to end. A node that cannot be asked any more
+    hides who knows what, whoever's it is.
+    """
     found: list[Residue] = []
+    own = re.compile(rf"\b{re.escape(scope.trial)}\b")
     for name in before.keys() & after.keys():
-        old, new = before[name].traces, after[name].traces
-        differs: dict[What, frozenset[str]] = {"left over": new - old, "missing": old - new}
+        subject, old, new = f"Node/{name}", before[name].traces, after[name].traces
+        if after[name].silent:
+            detail = f"cannot be asked any more: {after[name].silent}"
+            found.append(Residue(what="changed", subject=subject, detail=detail))
+            continue
+        gone = [line for line in sorted(old - new) if line.startswith(FILTERS)]
+        differs: dict[What, list[str]] = {"left over": sorted(new - old), "missing": gone}
         for what, lines in differs.items():
             found += [
-                Residue(what=what, subject=f"Node/{name}", detail=line)
-                for line in sorted(lines)
-                if scope.exclusive or scope.trial in line
+                Residue(what=what, subject=subject, detail=line)
+                for line in lines
+                if scope.exclusive or own.search(line)
             ]
     return found
 
@@ -255,7 +271,15 @@ def _version(metadata: Obj) -> str:
     return f"written by {manager} at {time}"
 
 
-def _node_state(node: Obj, traces: frozenset[str]) -> NodeState:
+async def _within(nodes: NodeCommands, node: str) -> tuple[frozenset[str], str]:
+    """The traces in a node, and why there are none if it gave no answer."""
+    try:
+        return await traces(nodes, node), ""
+    except HarnessError as error:
+        return frozenset(), error.message
+
+
+def _node_state(node: Obj, within: tuple[frozenset[str], str]) -> NodeState:
     spec, status = node["spec"], node.get("status") or {}
     return NodeState(
         conditions={
@@ -269,7 +293,8 @@ def _node_state(node: Obj, traces: frozenset[str]) -> NodeState:
         ),
         unschedulable=bool(spec.get("unschedulable")),
         labels=dict(node["metadata"].get("labels") or {}),
-        traces=traces,
+        traces=within[0],
+        silent=within[1],
     )
 
 

@@ -11,7 +11,6 @@ from fake_apiserver import fake_apiserver
 from harness.addons import csi
 from harness.host.processes import Completed
 from harness.nodes.nodes import NodeCommands
-from harness.nodes.traces import traces
 from harness.undo.baseline import (
     Key,
     NodeState,
@@ -122,6 +121,10 @@ GUARD = "unit harness-hang-t1-uid.service"
             ],
         ),
         ([GUARD], [GUARD], EXCLUSIVE, []),
+        # The guard of somebody who died ends by itself.
+        ([GUARD], [], EXCLUSIVE, []),
+        # Not the trial: a part of another's UID.
+        ([], ["unit harness-hang-t2-at1b.service"], SHARED, []),
     ],
 )
 def test_what_is_left_in_a_node(
@@ -141,13 +144,13 @@ class Node:
         return Completed(argv=tuple(argv), code=self.code, stdout=said, stderr=b"it is paused")
 
 
-@pytest.mark.asyncio
-async def test_a_node_that_cannot_be_asked_is_another_than_before() -> None:
-    dead = Node()
-    dead.code = 1
-    (line,) = await traces(cast(NodeCommands, dead), "n1")
-    assert line.startswith("no answer of it: ")
-    assert "it is paused" in line
+@pytest.mark.parametrize("scope", [EXCLUSIVE, SHARED])
+def test_a_node_that_cannot_be_asked_any_more_is_residue_under_any_lease(
+    scope: ResidueScope,
+) -> None:
+    after = state(node=replace(NODE, silent="it is paused"))
+    (residue,) = told(state(node=replace(NODE, traces=frozenset({GUARD}))), after, scope)
+    assert residue == "changed: Node/worker (cannot be asked any more: it is paused)"
 
 
 def item(name: str, **metadata: Any) -> dict[str, Any]:
@@ -198,6 +201,9 @@ async def test_a_snapshot_holds_what_lasts_and_passes_over_what_follows_another(
             server.answer(path, {"metadata": {}, "items": items})
 
         taken = await snapshot(kube, cast(NodeCommands, Node()))
+        dead = Node()
+        dead.code = 1
+        assert "it is paused" in (await snapshot(kube, cast(NodeCommands, dead))).nodes["n1"].silent
     names = {key[3]: value for key, value in taken.objects.items()}
     assert set(names) == {"ours", "labelled-by-somebody", "static", "coredns", "web"}
     assert names["ours"].trial == "t1"
