@@ -23,8 +23,6 @@ ENTRY_PORTS = 12
 CONTROL_PLANE = "control-plane"
 WORKER = "worker"
 
-AUDIT_LOG = "/var/log/kubernetes/audit.log"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:

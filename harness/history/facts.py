@@ -10,6 +10,9 @@ from harness.errors import UsageError
 
 Json = dict[str, Any]
 
+TIMES = ("grace", "liveness", "readiness", "readiness-out", "startup")
+"""Names that a bound may use; their values come from the manifest."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FaultFacts:

@@ -118,11 +118,6 @@ class Requests:
         """
         return self if self.recorded_until is None else replace(self, due=None)
 
-    def of_endpoint(self, name: str) -> Requests:
-        """The recorded requests of one endpoint; arrivals without a record are not among them."""
-        index = self.endpoints.index(name)
-        return replace(self._rows(self.endpoint == index), due=None)
-
     @property
     def ok(self) -> NDArray[np.bool_]:
         """Per row: 2xx, 3xx, or accepted by the user's own locustfile."""

@@ -22,20 +22,20 @@ from pydantic import (
 
 from harness.declare import During
 from harness.errors import ManifestError
+from harness.history.facts import TIMES
 from harness.manifest.objects import Ref
 from harness.units import names_in, quantity_bytes, seconds
 
 FILE = "harness.toml"
 Protocol = Literal["http", "mysql", "postgres", "redis", "tcp"]
-TIMING_NAMES = frozenset({"grace", "liveness", "readiness", "readiness-out", "startup"})
 _ENDPOINT = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (/\S*)")
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 def _recovery(expression: str) -> str:
-    unknown = sorted(names_in(expression) - TIMING_NAMES)
+    unknown = sorted(names_in(expression) - set(TIMES))
     if unknown:
-        known = ", ".join(sorted(TIMING_NAMES))
+        known = ", ".join(TIMES)
         raise ValueError(f'"{unknown[0]}" is no time that manifests declare (known: {known})')
     return expression
 

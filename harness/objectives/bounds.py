@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from harness.errors import UsageError
-from harness.history.facts import Facts
+from harness.history.facts import TIMES, Facts
 from harness.units import names_in, resolve
-
-TIMES = ("grace", "liveness", "readiness", "readiness-out", "startup")
-"""Names that a bound may use; their values come from the manifest."""
 
 
 def check_bound(what: str, within: str) -> None:

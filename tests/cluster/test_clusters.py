@@ -17,7 +17,7 @@ import pytest
 import yaml
 from kube_objects import in_pod
 
-from harness.cluster import clusters, condition, kind, shapes
+from harness.cluster import clusters, condition, kind
 from harness.cluster.clusters import Cluster
 from harness.cluster.leases import cluster_lease, lease_entry_port
 from harness.cluster.lifecycle import bring_up, merge_kubeconfig, take_down
@@ -29,6 +29,7 @@ from harness.images.publish import publish_local_image
 from harness.images.registry import ensure_registry
 from harness.kube.client import Kube
 from harness.kube.eventually import eventually
+from harness.nodes import audit
 from harness.nodes.nodes import node_commands
 
 NAME = f"t{os.getpid()}"
@@ -177,7 +178,7 @@ async def test_what_somebody_changed_is_in_the_audit_log(workers: Cluster) -> No
         )
 
         async def records() -> list[dict[str, Any]]:
-            log = await nodes.run(workers.entry_node.name, ["cat", shapes.AUDIT_LOG])
+            log = await nodes.run(workers.entry_node.name, ["cat", audit.PATH])
             found = [json.loads(line) for line in log.require().text.splitlines()]
             ours = [each for each in found if "resilience-harness" in each["requestURI"]]
             return ours if len(ours) >= 2 else []

@@ -7,8 +7,17 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+
+from harness.history.requests import Requests
 
 _ANSWER = b"HTTP/1.1 %s\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+
+
+def of_endpoint(requests: Requests, name: str) -> Requests:
+    """The recorded requests of one endpoint; arrivals without a record are not among them."""
+    mine = requests.endpoint == requests.endpoints.index(name)
+    return replace(requests._rows(mine), due=None)
 
 
 class Target:

@@ -12,6 +12,7 @@ from harness.cluster import shapes
 from harness.cluster.shapes import SHAPES, EntryPort
 from harness.declare import Shape
 from harness.errors import UsageError
+from harness.nodes import audit
 
 PORTS = [EntryPort(node_port=30000, host_port=41000), EntryPort(node_port=30001, host_port=41001)]
 
@@ -71,7 +72,7 @@ def test_patches_keep_kubernetes_timers_at_their_defaults() -> None:
         "audit-log-maxsize",
         "audit-log-maxbackup",
     }
-    assert flags["audit-log-path"] == shapes.AUDIT_LOG
+    assert flags["audit-log-path"] == audit.PATH
 
 
 def test_containerd_patches_arrive_unchanged() -> None:

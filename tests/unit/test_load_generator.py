@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 import psutil
 import pytest
-from load_target import Target, serving
+from load_target import Target, of_endpoint, serving
 
 from harness.declare import Load
 from harness.errors import LoadError
@@ -75,7 +75,7 @@ async def test_every_outcome_is_told_apart_and_no_request_is_lost_or_repeated(
     requests = RequestsTail(path).read()
     # Whatever was due in the very instant of the stop was not sent any more, and says so.
     got = {
-        name: set(requests.of_endpoint(name).status.tolist()) - {outcomes.NOT_SENT}
+        name: set(of_endpoint(requests, name).status.tolist()) - {outcomes.NOT_SENT}
         for name in requests.endpoints
     }
     assert got == {name: {status} for name, status in expected.items()}
@@ -85,7 +85,7 @@ async def test_every_outcome_is_told_apart_and_no_request_is_lost_or_repeated(
     assert (requests.end >= requests.start).all()
     assert summary.availability == pytest.approx(5 / 11, abs=0.15)
     assert summary.seed == 11
-    assert 0.3 <= requests.of_endpoint("GET /hang").percentiles().max < 1.0
+    assert 0.3 <= of_endpoint(requests, "GET /hang").percentiles().max < 1.0
 
 
 async def test_a_stall_is_seen_by_those_who_came_during_it_and_a_stopped_generator_is_not_a_stall(
@@ -253,7 +253,7 @@ async def test_a_users_own_locustfile_runs_and_is_called_a_closed_loop(
     assert not summary.open_loop
     assert "closed-loop" in summary.describe()
     assert (requests.intended == requests.start).all()
-    outcome_of = {e: set(requests.of_endpoint(e).outcomes()) for e in requests.endpoints}
+    outcome_of = {e: set(of_endpoint(requests, e).outcomes()) for e in requests.endpoints}
     # Nothing leaves this machine, whatever a task asks for.
     assert outcome_of.pop("GET elsewhere") == {"other error"}
     assert outcome_of.pop("GET expected") == {"accepted by the user's locustfile"}

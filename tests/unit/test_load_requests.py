@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
+from load_target import of_endpoint
 
 from harness.errors import HistoryError
 from harness.history import outcomes
@@ -239,7 +240,7 @@ def test_a_tail_reads_what_has_come_in_and_leaves_a_torn_line_for_later(tmp_path
     assert tail.ended is not None
     assert done.scheduled == 2
     assert done.settled
-    assert [len(done.of_endpoint(name)) for name in done.endpoints] == [1, 1]
+    assert [len(of_endpoint(done, name)) for name in done.endpoints] == [1, 1]
 
 
 def test_requests_in_flight_are_pending_until_they_have_an_outcome(tmp_path: Path) -> None:
@@ -294,4 +295,4 @@ def test_failures_are_told_by_endpoint_and_outcome() -> None:
         "GET /cart answered 503 for 4 of 6 requests; POST /orders: timeout for 1 of 2 requests"
     )
     assert given.failures(most=1) == "GET /cart answered 503 for 4 of 6 requests"
-    assert given.of_endpoint("POST /orders").between(T0 + 7 * SECOND, None).failures() == ""
+    assert of_endpoint(given, "POST /orders").between(T0 + 7 * SECOND, None).failures() == ""
