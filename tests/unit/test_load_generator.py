@@ -167,7 +167,8 @@ async def test_a_disk_that_fills_up_ends_the_load_with_an_error(
         async with Generator.start(target.url, Load(rate=100), path, 1) as generator:
             size = path.stat().st_size + 100
             resource.prlimit(generator.pid, resource.RLIMIT_FSIZE, (size, size))
-            await until(lambda: not psutil.pid_exists(generator.pid), "the end")
+            # Not when it is gone: its exit code becomes known to us a moment later.
+            await until(lambda: generator._process.returncode is not None, "the end")
             generator.check()
     assert "free space" in caught.value.remedy
     # What was written before can still be read, torn line and all.
