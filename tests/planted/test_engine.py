@@ -15,6 +15,8 @@ from harness.host.engine import Engine, ensure_engine, find_engine
 from harness.images.supply import Supply
 from harness.kube.client import Kube
 
+INTERFACES = Path("/sys/class/net")
+
 
 def processes_of_ours() -> list[psutil.Process]:
     """The private engine, its containerd and their shims: whose words name our state folder."""
@@ -35,9 +37,9 @@ def inits(engine: Engine) -> list[int]:
 
 
 def on_bridges() -> set[str]:
-    """Index and name of every interface that is on a bridge of an engine: never given twice."""
-    ports = Path("/sys/class/net").glob("br-*/brif/*")
-    return {f"{(each / 'ifindex').read_text().strip()} {each.name}" for each in ports}
+    """Name and index of every interface that is on a bridge of an engine: never given twice."""
+    names = {port.name for port in INTERFACES.glob("br-*/brif/*")}
+    return {f"{name} {(INTERFACES / name / 'ifindex').read_text().strip()}" for name in names}
 
 
 @pytest.mark.asyncio
