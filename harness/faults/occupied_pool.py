@@ -77,8 +77,11 @@ class OccupiedPool(Fault):
             )
 
     async def measure(self, ctx: FaultContext) -> Achieved:
-        """Ask a running pod of the workload for the path, which needs a connection."""
-        await sessions.renew(ctx, _NAME)
+        """Ask a running pod of the workload for the path, which needs a connection.
+
+        A starved application takes as long by itself, so it is felt only while the lock is held.
+        """
+        held = await sessions.renew(ctx, _NAME)
         role = ctx.role(self.workload)
         probe = workloads.question(await workloads.live(ctx, role))
         if probe is None:
@@ -92,12 +95,14 @@ class OccupiedPool(Fault):
         if not got:
             return Achieved(False, asked, {}, f"no pod of the {self.workload} listens")
         took = round(float(got["seconds"]), 2)
-        achieved = {"seconds": took, "status": got["error"] or "answered"}
+        achieved = {"seconds": took, "status": got["error"] or "answered", "held": held}
         # A connection that broke after that time waited for nothing that we hold.
-        felt = took >= least and got["failure"] in (None, "silent")
+        felt = held and took >= least and got["failure"] in (None, "silent")
         told = f"{role.path} of pod {pod} took {took:.1f} s or more"
         note = f"{told}, asked {least:g} s: {achieved['status']}"
-        if not felt and role.path == Role.model_fields["path"].default:
+        if not held:
+            note += ", and nothing is locked"
+        elif not felt and role.path == Role.model_fields["path"].default:
             note += f" (name a path that needs a connection: path = ... of role {self.workload})"
         return Achieved(felt, asked, achieved, note, (Met(pod, told),) if felt else ())
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from filelock import FileLock
+
 from harness import paths
 from harness.errors import ManifestError
 from harness.host import go_programs
@@ -85,11 +87,14 @@ class Supply:
     def _agent(self) -> publish.ImageRef:
         context = paths.build() / "agent"
         source = Path(__file__).resolve().parent.parent / "faults" / "agent"
-        # What an older version left there would be part of the image.
-        shutil.rmtree(context, ignore_errors=True)
-        shutil.copytree(source, context, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy2(go_programs.toxiproxy() / "toxiproxy-server", context)
-        local = publish.build_image(self.engine, "agent", context)
+        program = go_programs.toxiproxy() / "toxiproxy-server"
+        # Trials that begin at once would take the folder away from under each other's builds.
+        with FileLock(paths.build() / "agent.lock"):
+            # What an older version left there would be part of the image.
+            shutil.rmtree(context, ignore_errors=True)
+            shutil.copytree(source, context, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copy2(program, context)
+            local = publish.build_image(self.engine, "agent", context)
         return publish.push_image(self.engine, self.registry, local)
 
     def _publish_all(

@@ -209,6 +209,15 @@ def test_an_occupied_pool_is_met_by_the_pod_that_waits(
     assert [met.by for met in got.met] == (["api-1"] if felt else [])
 
 
+def test_a_pool_that_is_slow_by_itself_is_not_occupied_by_us(world: World) -> None:
+    world.pods(pod("api-1"))
+    world.says(sessions, "renew", False)
+    world.says(agent_pod, "ask", exchange(seconds=5.4, failure="silent", error="no answer"))
+    got = world.measure(OccupiedPool("database", slower_than="5s"))
+    assert (got.felt, got.met) == (False, ())
+    assert "nothing is locked" in got.note
+
+
 # -- those on a workload -------------------------------------------------------------------------
 
 
