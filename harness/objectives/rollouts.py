@@ -98,7 +98,10 @@ class Rollout(Declared):
         for t, _, workload in _workload_states(history, self.role):
             if t <= deadline:
                 state = workload
-        so_far, unavailable = rollout(state), state["status"].get("unavailableReplicas", 0)
+        if not state:
+            return f"rollout of {self.role} not complete after {bound:.0f} s: nobody saw it by then"
+        so_far = rollout(state)
+        unavailable = (state.get("status") or {}).get("unavailableReplicas", 0)
         return (
             f"rollout of {self.role} not complete after {bound:.0f} s: {so_far.done} of "
             f"{so_far.wanted} replicas of the new template, {unavailable} unavailable"

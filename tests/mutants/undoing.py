@@ -7,6 +7,9 @@ from mutants import Mutant
 LEDGER = ("tests/unit/test_ledger.py",)
 STAGE = ("tests/unit/test_stage.py",)
 CRASH = ("tests/unit/test_crash_points.py",)
+NAMESPACES = ("tests/unit/test_namespaces.py",)
+BASELINE = ("tests/unit/test_baseline.py",)
+MEASURED = ("tests/unit/test_faults_measured.py",)
 WAITING = ("tests/unit/test_schedule.py",)
 
 UNDOING = (
@@ -254,5 +257,26 @@ UNDOING = (
         '    for name in record.data["names"]:',
         '    for name in record.data["names"][:1]:',
         CRASH,
+    ),
+    Mutant(
+        "a namespace is gone before its volumes are",
+        "harness/undo/namespaces.py",
+        " or await _volumes(kube, name))",
+        ")",
+        NAMESPACES,
+    ),
+    Mutant(
+        "a node that gives no answer is as it was",
+        "harness/undo/baseline.py",
+        "        if after[name].silent:",
+        "        if False:",
+        BASELINE,
+    ),
+    Mutant(
+        "a pool that is slow by itself is occupied",
+        "harness/faults/occupied_pool.py",
+        "felt = held and took",
+        "felt = took",
+        MEASURED,
     ),
 )

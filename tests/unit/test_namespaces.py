@@ -146,3 +146,24 @@ async def test_a_namespace_that_does_not_go_says_what_blocks() -> None:
         assert "NamespaceFinalizersRemaining" in text
         assert "Pod/stuck: finalizers shop.dev/clean; deletion since 2026" in text
         assert "finalizer" in caught.value.remedy
+
+
+async def test_a_namespace_is_gone_when_its_volumes_are() -> None:
+    volumes = [
+        {
+            "metadata": {"name": f"pv-{policy}-{namespace}"},
+            "spec": {
+                "persistentVolumeReclaimPolicy": policy,
+                "claimRef": {"namespace": namespace, "name": "data"},
+            },
+        }
+        for policy, namespace in (("Delete", "shop-t1"), ("Retain", "shop-t1"), ("Delete", "bank"))
+    ]
+    async with fake_apiserver() as (server, kube):
+        Namespaces(server, trial=None)
+        server.answer("/api/v1/persistentvolumes", {"metadata": {}, "items": volumes})
+        with pytest.raises(ResidueError) as caught:
+            await namespaces.delete(kube, "shop-t1", within=0.3)
+        assert "its PersistentVolume pv-Delete-shop-t1 is still there" in str(caught.value)
+        assert "Retain" not in str(caught.value)
+        assert "bank" not in str(caught.value)

@@ -211,3 +211,8 @@ def test_the_fault_is_kept_up_while_an_objective_waits_for_it() -> None:
     assert not settled(tale.until(36), asked, expect), "exposure is reached"
     assert not settled(tale.until(36.9), asked, expect), "not shown yet"
     assert settled(tale.until(39.5), asked, expect)
+
+
+def test_a_rollout_that_nobody_saw_by_its_deadline_is_told_as_that() -> None:
+    told = objectives.rollout("workload", within="10s")._late(rolling().until(), 0)
+    assert told == "rollout of workload not complete after 10 s: nobody saw it by then"
