@@ -27,8 +27,9 @@ _CHANGING = frozenset({"create", "update", "patch", "delete", "deletecollection"
 class AuditRecord:
     """One request that changed something, or tried to: `code` is the HTTP status of the answer.
 
-    `at` is the API server's own time of reception (RFC 3339, microseconds). `body` is what was
-    sent, where the policy records it (updates and patches), else None.
+    `message` is the server's own words where it refused. `at` is the API server's own time of
+    reception (RFC 3339, microseconds). `body` is what was sent, where the policy records it
+    (updates and patches), else None.
     """
 
     id: str
@@ -43,6 +44,7 @@ class AuditRecord:
     name: str
     code: int
     reason: str
+    message: str
     body: Any
 
     def __str__(self) -> str:
@@ -151,6 +153,7 @@ def parse(line: bytes) -> AuditRecord | None:
         name=target.get("name", ""),
         code=int(status.get("code") or 0),
         reason=status.get("reason", ""),
+        message=status.get("message", ""),
         body=event.get("requestObject"),
     )
 

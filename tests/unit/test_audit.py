@@ -67,6 +67,14 @@ def test_who_changed_what() -> None:
     assert record.body == {"spec": {"replicas": 1}}
 
 
+def test_a_refused_create_keeps_its_words() -> None:
+    words = 'pods "web-5f" is forbidden: exceeded quota: compute-resources'
+    answer = {"code": 403, "reason": "Forbidden", "message": words}
+    record = parse(line("web-5f", verb="create", responseStatus=answer).encode())
+    assert record is not None
+    assert (record.verb, record.code, record.message) == ("create", 403, words)
+
+
 def test_reads_and_unfinished_requests_are_no_changes() -> None:
     assert parse(line("web", verb="get").encode()) is None
     assert parse(line("web", stage="ResponseStarted").encode()) is None

@@ -117,6 +117,17 @@ def test_unknown_shape_names_the_known_ones() -> None:
     assert "workers (one control plane, three workers)" in caught.value.remedy
 
 
+def test_audit_policy_keeps_what_controllers_create() -> None:
+    rules = yaml.safe_load(shapes.audit_policy())["rules"]
+    # kube-controller-manager acts as one service account of kube-system for each controller.
+    controllers = "system:serviceaccounts:kube-system"
+    theirs = [rule for rule in rules if controllers in rule.get("userGroups", ())]
+    create = next(
+        r for r in theirs if "resources" not in r and "create" in r.get("verbs", ["create"])
+    )
+    assert create["level"] == "Metadata"
+
+
 def test_audit_policy_never_writes_the_body_of_a_secret() -> None:
     rules = yaml.safe_load(shapes.audit_policy())["rules"]
     bodies = next(at for at, rule in enumerate(rules) if rule["level"] == "Request")
