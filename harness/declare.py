@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import (
     TYPE_CHECKING,
     ClassVar,
@@ -246,10 +246,11 @@ class Scenario:
     """Subject or required roles, load, faults, objectives, and what each variant must do.
 
     `subject` names a sample subject; a user's subject replaces it and needs only the roles.
-    `source` is the place in the seed stories. `scale` divides probe periods, windows and graces of
-    every variant by one number, ratios kept; 1 is faithful. `control` is how long the load must
-    have been served before the fault. `shape` is the cluster that is needed. `slug` is filled in
-    from the scenario's folder.
+    `source` is the place in the seed stories. `roles` binds roles to objects that the scenario
+    brings beside the subject, such as `{"newcomer": "Deployment/newcomer"}`. `scale` divides probe
+    periods, windows and graces of every variant by one number, ratios kept; 1 is faithful.
+    `control` is how long the load must have been served before the fault. `shape` is the cluster
+    that is needed. `slug` is filled in from the scenario's folder.
     """
 
     title: str
@@ -259,6 +260,7 @@ class Scenario:
     objectives: Sequence[Objective]
     variants: Mapping[str, Expect]
     load: Load = Load()
+    roles: Mapping[str, str] = field(default_factory=dict)
     scale: int = 1
     control: str = "8s"
     shape: Shape = "single"
@@ -307,6 +309,7 @@ class Scenario:
             "title": self.title,
             "source": self.source,
             "subject": self.subject,
+            "roles": dict(self.roles),
             "load": {k: v for k, v in dataclasses.asdict(self.load).items() if v is not None},
             "faults": [f.to_json() for f in self.faults],
             "objectives": [o.to_json() for o in self.objectives],

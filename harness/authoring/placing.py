@@ -19,6 +19,7 @@ from harness.images.supply import Supply
 from harness.manifest.objects import Object, did_you_mean
 from harness.manifest.subject_file import FILE, SubjectFile
 from harness.manifest.subject_reading import load_subject
+from harness.manifest.variants import Layers
 from harness.runs import catalog, prepare
 from harness.trial.placement import Placement
 
@@ -43,8 +44,8 @@ class Request:
 async def place(request: Request, supply: Supply) -> Placement:
     """Everything decided and checked. Raises UsageError, ManifestError or FaultError."""
     subject = find_subject(request.path, request.folders)
-    component = find_component(request.variant, subject, request.folders)
-    manifests = (await prepare.read(subject, component, supply)).scaled(request.scale)
+    layers = find_layers(request.variant, subject, request.folders)
+    manifests = (await prepare.read(subject, layers, supply)).scaled(request.scale)
     trial = secrets.token_hex(3)
     terms = prepare.Terms(
         trial=trial,
@@ -89,19 +90,22 @@ def find_subject(path: str | Path, folders: Sequence[Path]) -> SubjectFile:
     )
 
 
-def find_component(
-    variant: str | None, subject: SubjectFile, folders: Sequence[Path]
-) -> Path | None:
-    """The kustomize component of a variant: of the subject, of a shipped scenario, or a path."""
+def find_layers(variant: str | None, subject: SubjectFile, folders: Sequence[Path]) -> Layers:
+    """A variant by name: one of the subject, of a shipped scenario, or a path.
+
+    It is a folder with a kustomize component, or one file of that name.
+    """
     if variant is None or variant == AS_GIVEN:
-        return None
+        return Layers()
     tried = [base / variant for base in folders]
     if subject.subject.variants is not None:
         tried.insert(0, subject.subject.variants / variant)
     tried.append(paths.data("scenarios") / variant)
     for folder in tried:
         if (folder / "kustomization.yaml").is_file():
-            return folder.absolute()
+            return Layers(component=folder.absolute())
+        if (file := folder.with_name(f"{folder.name}.yaml")).is_file():
+            return Layers(files=(file.absolute(),))
     raise UsageError(
         f"{subject.subject.name} has no variant {variant!r}",
         remedy="name a folder with a kustomize component: below `variants` of harness.toml, of a "

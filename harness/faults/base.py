@@ -9,7 +9,7 @@ What `prepare` adds to the subject's objects lives in the trial's namespaces and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -73,6 +73,8 @@ class FaultContext:
 
     `images` maps the harness's own images (`agent`), and those that the faults asked for, to
     references that the nodes can pull. `scale` divides what a fault measures against the probes.
+    `standing` are the subject's objects as deployed, `released` those that the release changes or
+    adds. `tell("answer", field=...)` writes a record of that type into the history.
     """
 
     trial: str
@@ -83,7 +85,10 @@ class FaultContext:
     roles: Mapping[str, Role]
     namespace: str
     images: Mapping[str, str]
+    tell: Callable[..., object]
     scale: int = 1
+    standing: Sequence[Object] = ()
+    released: Sequence[Object] = ()
 
     @property
     def own_namespace(self) -> str:
@@ -115,6 +120,8 @@ class Fault(Declared, ABC):
     scope: ClassVar[Scope] = "namespace"
     addons: ClassVar[tuple[str, ...]] = ()
     """Add-ons that the cluster must carry; they are installed before the baseline is taken."""
+    needs_release: ClassVar[bool] = False
+    """True if the fault applies the scenario's release."""
     felt_within: ClassVar[str] = "60s"
     """A fault that no measurement felt by then, after its injection, will not be felt."""
     healed_within: ClassVar[str] = "30s"

@@ -6,12 +6,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.images.render import Rendered, render
+from harness.images.render import Rendered, laid_over, render
 from harness.images.supply import KUBERNETES_VERSION, Supply
 from harness.manifest.objects import Object
 from harness.manifest.subject_file import SubjectFile
 from harness.manifest.validate import check
-from harness.manifest.variants import KUSTOMIZATION_FILES
+from harness.manifest.variants import KUSTOMIZATION_FILES, Layers
 
 
 async def read(paths: Sequence[Path]) -> Rendered:
@@ -22,19 +22,25 @@ async def read(paths: Sequence[Path]) -> Rendered:
 async def as_given(subject: SubjectFile) -> list[Object]:
     """A subject's objects without any variant, checked. Raises ManifestError for what is wrong."""
     kubectl = await _present_kubectl(subject.subject.manifests)
-    return (await checked(subject, component=None, kubectl=kubectl)).objects
+    standing, _ = await checked(subject, Layers(), kubectl=kubectl)
+    return standing.objects
 
 
 async def checked(
-    subject: SubjectFile, *, component: Path | None, kubectl: Path | None
-) -> Rendered:
-    """A subject's objects under a variant's component, None: as given.
+    subject: SubjectFile, layers: Layers, *, kubectl: Path | None
+) -> tuple[Rendered, Rendered]:
+    """A subject's objects under a variant's layers: what stands, and what does after the release.
 
     Raises ManifestError for what cannot be rendered or would not be accepted by a cluster.
     """
-    made = await render(subject.subject.manifests, variant=component, kubectl=kubectl)
-    check(made.objects, version=KUBERNETES_VERSION, sources=made.sources, roles=subject.roles)
-    return made
+    base = await render(subject.subject.manifests, variant=layers.component, kubectl=kubectl)
+    standing = await laid_over(base, layers.files, kubectl=kubectl)
+    after = await laid_over(standing, layers.release, kubectl=kubectl)
+    # A role may be bound to what only the release creates.
+    for made, roles in ((standing, None), (after, subject.roles)):
+        if made is after or layers.release:
+            check(made.objects, version=KUBERNETES_VERSION, sources=made.sources, roles=roles)
+    return standing, after
 
 
 async def _present_kubectl(paths: Sequence[Path]) -> Path | None:

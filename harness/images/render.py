@@ -22,6 +22,8 @@ from harness.manifest.variants import (
     ORIGIN,
     kind_of_folder,
     kustomization,
+    merged,
+    split,
     without_uninstallable,
 )
 from harness.manifest.yaml import dump_all, load_all
@@ -55,13 +57,33 @@ async def render(
         bases += [path] if folder else files
     if plain:
         return _read(bases)
+    return await _kustomize(bases, variant, _needed(kubectl, manifests[0]))
+
+
+async def laid_over(made: Rendered, files: Sequence[Path], *, kubectl: Path | None) -> Rendered:
+    """The objects with each file's documents merged into those of their names, or added.
+
+    Raises `ManifestError` that names the file, `HostError` where kubectl is needed and there is
+    none.
+    """
+    for file in files:
+        patches, added = split(_read([file]).objects, made.objects)
+        objects = made.objects
+        if patches:
+            objects = await _merged(objects, patches, file, _needed(kubectl, file))
+        sources = {**made.sources, **{ref_of(obj): str(file) for obj in added}}
+        made = Rendered(objects=[*objects, *added], sources=sources, notes=made.notes)
+    return made
+
+
+def _needed(kubectl: Path | None, path: Path) -> Path:
     if kubectl is None:
         raise HostError(
-            f"rendering {manifests[0]} needs kubectl, for its kustomize",
+            f"rendering {path} needs kubectl, for its kustomize",
             remedy="run `harness up` once, which installs the harness's own kubectl, "
             "or put kubectl on the PATH",
         )
-    return await _kustomize(bases, variant, kubectl)
+    return kubectl
 
 
 def _files(path: Path) -> tuple[list[Path], bool]:
@@ -97,10 +119,7 @@ def _read(files: Sequence[Path]) -> Rendered:
 async def _kustomize(bases: Sequence[Path], variant: Path | None, kubectl: Path) -> Rendered:
     with tempfile.TemporaryDirectory(prefix="harness-render-") as made:
         folder = _generate(Path(made), bases, variant)
-        text = await _run(
-            [kubectl, "kustomize", folder, "--load-restrictor", "LoadRestrictionsNone"],
-            what=f"{variant} over {bases[0]}" if variant else str(bases[0]),
-        )
+        text = await _build(folder, kubectl, f"{variant} over {bases[0]}" if variant else bases[0])
     objects = load_all(text, "kustomize's output")
     sources = {}
     for obj in objects:
@@ -116,12 +135,29 @@ def _generate(folder: Path, bases: Sequence[Path], variant: Path | None) -> Path
     folder = folder.resolve()
     relative = [os.path.relpath(base.resolve(), folder) for base in bases]
     components = [os.path.relpath(variant.resolve(), folder)] if variant else []
-    document = kustomization(relative, components)
-    (folder / KUSTOMIZATION_FILES[0]).write_text(dump_all([document]), encoding="utf-8")
+    _write(folder, kustomization(relative, components))
     return folder
 
 
-async def _run(command: Sequence[str | Path], what: str) -> str:
+async def _merged(
+    objects: Sequence[Object], patches: Sequence[Object], file: Path, kubectl: Path
+) -> list[Object]:
+    with tempfile.TemporaryDirectory(prefix="harness-render-") as made:
+        (Path(made) / "objects.yaml").write_text(dump_all(objects), encoding="utf-8")
+        _write(Path(made), merged("objects.yaml", patches))
+        text = await _build(Path(made), kubectl, file)
+    result = load_all(text, "kustomize's output")
+    for obj in result:
+        _take_origin(obj, Path(made))
+    return result
+
+
+def _write(folder: Path, document: Object) -> None:
+    (folder / KUSTOMIZATION_FILES[0]).write_text(dump_all([document]), encoding="utf-8")
+
+
+async def _build(folder: Path, kubectl: Path, what: str | Path) -> str:
+    command = [str(kubectl), "kustomize", str(folder), "--load-restrictor", "LoadRestrictionsNone"]
     try:
         done = await processes.run(command, timeout=_TIMEOUT)
     except CommandError as error:

@@ -209,6 +209,12 @@ def pods_of_role(objects: Iterable[Object], ref: Ref) -> list[Object]:
     return service_workloads(everything, found) if ref.kind == "Service" else [found]
 
 
+def overlaid(objects: Iterable[Object], newer: Iterable[Object]) -> list[Object]:
+    """The objects, in each place the newer one of its name; what has no place yet comes last."""
+    by_ref = {ref_of(obj): obj for obj in objects} | {ref_of(obj): obj for obj in newer}
+    return list(by_ref.values())
+
+
 def find_optional(objects: Iterable[Object], ref: Ref) -> Object | None:
     """The object meant, or `None`; raises `ManifestError` where several namespaces have one."""
     found = [obj for obj in objects if ref.names(obj)]

@@ -7,6 +7,7 @@ exist in the manifests in `harness.manifest.validate`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -218,6 +219,11 @@ class SubjectFile(_Table):
     roles: dict[str, Role] = {}
     load: LoadTable = LoadTable()
     objectives: ObjectivesTable = ObjectivesTable()
+
+    def also(self, roles: Mapping[str, str]) -> SubjectFile:
+        """The subject with further roles, each bound to an object as `[roles]` writes it."""
+        more = {name: Role.model_validate(ref) for name, ref in roles.items()}
+        return self.model_copy(update={"roles": {**self.roles, **more}})
 
     def role(self, name: str) -> Role:
         """The role, or a `ManifestError` that says which ones are bound."""

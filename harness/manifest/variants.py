@@ -1,23 +1,67 @@
-"""What a variant is: a kustomize component over a subject's manifests, as one generated document.
+"""What a variant is: layers over a subject's manifests, each as one generated kustomization.
 
-The pure half: which files make up a base, and the kustomization that joins base and component.
-Running kustomize is in `harness.images.render`; giving the result its own namespaces is in
+The pure half: which files make up a base, and the kustomizations that join it with what lies over
+it. Running kustomize is in `harness.images.render`; giving the result its own namespaces is in
 `harness.manifest.isolation`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from harness.errors import ManifestError
-from harness.manifest.objects import Object, metadata
+from harness.manifest.objects import Object, Ref, metadata, name_of, namespace_of
+from harness.manifest.yaml import dump_all
 
 KUSTOMIZATION_FILES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
 ORIGIN = "config.kubernetes.io/origin"
 _HOOK = "helm.sh/hook"
 _HOOKS_OF_AN_INSTALL = frozenset({"pre-install", "post-install", "pre-upgrade", "post-upgrade"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """What lies over a subject's manifests in one variant, from below.
+
+    `component` is the folder of a kustomize component. Every document of `files` is merged into the
+    object of its name or, where there is none, added. `release` are such files, too; they are
+    applied when the fault is injected.
+    """
+
+    component: Path | None = None
+    files: tuple[Path, ...] = ()
+    release: tuple[Path, ...] = ()
+
+
+def split(
+    documents: Sequence[Object], objects: Sequence[Object]
+) -> tuple[list[Object], list[Object]]:
+    """(patches of what is there, objects to add) of a layer's documents."""
+    patches = [doc for doc in documents if any(_meant(doc).names(obj) for obj in objects)]
+    return patches, [doc for doc in documents if doc not in patches]
+
+
+def merged(resource: str, patches: Sequence[Object]) -> Object:
+    """The kustomization that merges documents into the objects of one file, each by its name."""
+    targets = [{"kind": each.kind, "name": re.escape(each.name)} for each in map(_meant, patches)]
+    for target, patch in zip(targets, patches, strict=True):
+        if namespace := namespace_of(patch):
+            target["namespace"] = namespace
+    return kustomization([resource]) | {
+        "patches": [
+            {"target": target, "patch": dump_all([patch])}
+            for target, patch in zip(targets, patches, strict=True)
+        ]
+    }
+
+
+def _meant(document: Object) -> Ref:
+    return Ref(str(document["kind"]), name_of(document), namespace_of(document))
 
 
 def kustomization(resources: Sequence[str], components: Sequence[str] = ()) -> Object:

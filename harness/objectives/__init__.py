@@ -20,7 +20,15 @@ restarts = Restarts
 rollout = Rollout
 self_healing = SelfHealing
 
+SERVES = (
+    availability(at_least=0.99, during="fault"),
+    availability(at_least=0.99, during="recovered"),
+    recovery(within="readiness + 5s"),
+)
+"""What is asked wherever a subject should go on serving: under the fault and after it."""
+
 __all__ = [
+    "SERVES",
     "attached_once",
     "availability",
     "latency",

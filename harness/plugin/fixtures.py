@@ -101,9 +101,9 @@ def deploy(_session: AuthoringSession) -> Callable[..., Any]:
             assert checkout.restarts() == 0
 
     The path is a folder with a `harness.toml` or one beside it (relative to the test's folder, or
-    to where pytest was started), or the name of a sample subject ("checkout", "payment"). The
-    manifests are checked before anything starts; the images go into the harness's registry.
-    `variant` is a kustomize component to apply, `scale=5` shortens probe periods, windows and
+    to where pytest was started), or the name of a sample subject ("checkout", "web"). The manifests
+    are checked before anything starts; the images go into the harness's registry.
+    `variant` is a kustomize component or a file of patches to apply, `scale=5` shortens probe periods, windows and
     graces by one factor (not with `--harness-faithful`). Before every Service role but `entry`
     stands a proxy from the start, so that a fault can be injected later; `in_path=["database"]` or
     `faults=[SlowDependency("database", latency="3s")]` say which ones.

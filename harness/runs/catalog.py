@@ -1,8 +1,8 @@
 """Finding scenarios on disk.
 
-A scenario is a folder with a `scenario.py` that defines `scenario`, and one kustomize component per
-variant beside it. Nothing is rendered or run here; which of them apply to a user's own application,
-and how, is in `harness.runs.fitting`.
+A scenario is a folder with a `scenario.py` that defines `scenario`, and beside it what each variant
+lays over the subject (see `Found.layers`). Nothing is rendered or run here; which of them apply to
+a user's own application, and how, is in `harness.runs.fitting`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from harness.host import user_packages
 from harness.manifest.objects import did_you_mean
 from harness.manifest.subject_file import SubjectFile
 from harness.manifest.subject_reading import load_subject
+from harness.manifest.variants import Layers
 
 FILE = "scenario.py"
+RELEASE = "release.yaml"
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,26 @@ class Found:
         """The folder's name, by which the scenario is called everywhere."""
         return self.scenario.slug
 
-    def component(self, variant: str) -> Path | None:
-        """The variant's kustomize component; None if the variant is the subject unpatched."""
-        folder = self.folder / variant
-        return folder if (folder / "kustomization.yaml").is_file() else None
+    @property
+    def shared(self) -> Layers:
+        """What all variants have in common: `with/*.yaml` stands, `release.yaml` arrives."""
+        return Layers(
+            files=tuple(sorted((self.folder / "with").glob("*.yaml"))),
+            release=_present(self.folder / RELEASE),
+        )
+
+    def layers(self, variant: str) -> Layers:
+        """What a shipped variant lays over its subject.
+
+        A kustomize component in a folder of its name, or one file of its name, which comes after
+        what all share. A release of its own comes after the one that all share.
+        """
+        folder, shared = self.folder / variant, self.shared
+        return Layers(
+            component=folder if (folder / "kustomization.yaml").is_file() else None,
+            files=(*shared.files, *_present(self.folder / f"{variant}.yaml")),
+            release=(*shared.release, *_present(folder / RELEASE)),
+        )
 
 
 def discover(folder: Path | None = None) -> list[Found]:
@@ -74,7 +92,27 @@ def load_scenario(folder: Path) -> Found:
             f"{path} defines no `scenario`", remedy="define scenario = Scenario(title=..., ...)"
         )
     _found_by_others(scenario)
-    return Found(dataclasses.replace(scenario, slug=folder.name), folder)
+    found = Found(dataclasses.replace(scenario, slug=folder.name), folder)
+    _releases(found)
+    return found
+
+
+def _releases(found: Found) -> None:
+    """Raises UsageError for a release that nothing applies, and for a fault that has none."""
+    asked = any(fault.needs_release for fault in faults_of(found.scenario))
+    for variant in found.scenario.variants:
+        if asked != bool(found.layers(variant).release):
+            what = "a fault applies a release" if asked else "no fault applies its release"
+            raise UsageError(
+                f"{found.folder / FILE}: {what}, and variant {variant} "
+                f"{'has none' if asked else 'has one'}",
+                remedy=f"{RELEASE} in the scenario's folder or in {variant}/ belongs to "
+                "faults.Release(role)",
+            )
+
+
+def _present(path: Path) -> tuple[Path, ...]:
+    return (path,) if path.is_file() else ()
 
 
 def _found_by_others(scenario: Scenario) -> None:

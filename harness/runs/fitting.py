@@ -44,8 +44,12 @@ def fit(
     scenario = found.scenario
     if not any(expect.verdict == "survived" for expect in scenario.variants.values()):
         return _not(scenario, "shows where a cure ends: no configuration is expected to survive it")
+    released = [fault.target for fault in faults_of(scenario) if fault.needs_release]
+    if any(target not in scenario.roles for target in released):
+        return _not(scenario, "releases a change of its own sample application")
     fitted = for_subject(scenario, subject)
-    missing = [role for role in required_roles(fitted) if role not in subject.roles]
+    bound = {*subject.roles, *scenario.roles}
+    missing = [role for role in required_roles(fitted) if role not in bound]
     if missing:
         file = f"{subject.directory.name}/{FILE}"
         return _not(scenario, f"needs role {', '.join(missing)}, which {file} does not bind")
@@ -58,7 +62,7 @@ def unsupported(
     scenario: Scenario, subject: SubjectFile, objects: Sequence[Object]
 ) -> NotApplicable | None:
     """Why the scenario's faults can do nothing to these objects; None if they can."""
-    for fault in faults_of(scenario):
+    for fault in _aimed_at(subject, scenario):
         support = fault.target_support(subject.role(fault.target), objects)
         if support.state == "unsupported":
             return _not(scenario, f"{fault.describe()}: {support.why}")
@@ -69,9 +73,14 @@ def doubts(scenario: Scenario, subject: SubjectFile, objects: Sequence[Object]) 
     """What may keep the scenario's faults from showing anything of these objects, in words."""
     supports = [
         (fault, fault.target_support(subject.role(fault.target), objects))
-        for fault in faults_of(scenario)
+        for fault in _aimed_at(subject, scenario)
     ]
     return [f"{f.describe()}: {s.why}" for f, s in supports if s.state == "degraded"]
+
+
+def _aimed_at(subject: SubjectFile, scenario: Scenario) -> list[Fault]:
+    """The faults on roles that are bound: those that a scenario brings may not be bound yet."""
+    return [fault for fault in faults_of(scenario) if fault.target in subject.roles]
 
 
 def required_roles(scenario: Scenario) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.declare import AS_GIVEN, Scenario
@@ -13,6 +13,7 @@ from harness.images.supply import Supply
 from harness.manifest import scale as manifest_scale
 from harness.manifest.subject_file import SubjectFile
 from harness.manifest.subject_reading import load_subject
+from harness.manifest.variants import Layers
 from harness.runs import catalog
 from harness.runs.catalog import Found
 from harness.runs.fitting import NotApplicable, fit, unsupported
@@ -33,12 +34,23 @@ def select(
     found: Sequence[Found], options: Options
 ) -> tuple[list[tuple[Found, SubjectFile]], list[NotApplicable]]:
     """Scenarios with their subjects; with a user's subject those that apply, fitted to it."""
-    if options.subject is None:
-        return [(f, catalog.sample_subject(f.scenario.subject)) for f in found], []
-    subject = load_subject(options.subject)
-    fitted = [fit(each, subject) for each in found]
+    fitted: Sequence[Found | NotApplicable] = found
+    if options.subject is not None:
+        subject = load_subject(options.subject)
+        fitted = [fit(each, subject) for each in found]
     left_out = [each for each in fitted if isinstance(each, NotApplicable)]
-    return [(each, subject) for each in fitted if isinstance(each, Found)], left_out
+    return [
+        (each, subject_of(each, options)) for each in fitted if isinstance(each, Found)
+    ], left_out
+
+
+def subject_of(found: Found, options: Options) -> SubjectFile:
+    """Whom a scenario is about, with the roles that it brings itself."""
+    if options.subject is None:
+        subject = catalog.sample_subject(found.scenario.subject)
+    else:
+        subject = load_subject(options.subject)
+    return subject.also(found.scenario.roles)
 
 
 async def prepare(
@@ -54,12 +66,12 @@ async def prepare(
         )
     variants: dict[str, Manifests] = {}
     for name in names:
-        component = _component(found, subject, name, own=options.subject is not None)
-        variants[name] = await read(subject, component, supply)
-        left_out = unsupported(scenario, subject, variants[name].objects)
+        layers = _layers(found, subject, name, own=options.subject is not None)
+        variants[name] = await read(subject, layers, supply)
+        left_out = unsupported(scenario, subject, variants[name].after)
         if left_out is not None:
             return left_out
-    wanted = [each for manifests in variants.values() for each in manifests.objects]
+    wanted = [o for each in variants.values() for o in (*each.objects, *each.after)]
     await supply.require_images(subject, wanted, more=_images_of_faults(scenario, subject))
     factor = 1 if options.faithful else _factor(scenario.scale, list(variants.values()))
     return Prepared(scenario, {name: made.scaled(factor) for name, made in variants.items()})
@@ -99,15 +111,17 @@ def _images_of_faults(scenario: Scenario, subject: SubjectFile) -> list[str]:
     return [name for fault in faults for name in fault.images(subject.role(fault.target))]
 
 
-def _component(found: Found, subject: SubjectFile, variant: str, *, own: bool) -> Path | None:
+def _layers(found: Found, subject: SubjectFile, variant: str, *, own: bool) -> Layers:
     if not own:
-        return found.component(variant)
-    if variant == AS_GIVEN or subject.subject.variants is None:
-        return None
-    return subject.subject.variants / variant
+        return found.layers(variant)
+    variants = subject.subject.variants
+    component = None if variant == AS_GIVEN or variants is None else variants / variant
+    return replace(found.shared, component=component)
 
 
 def _factor(asked: int, variants: Sequence[Manifests]) -> int:
     """The largest factor up to the one asked that keeps every ratio in every variant."""
-    good = manifest_scale.good_factors(*(each.objects for each in variants))
+    good = manifest_scale.good_factors(
+        *(o for each in variants for o in (each.objects, each.after))
+    )
     return max((factor for factor in good if factor <= asked), default=1)

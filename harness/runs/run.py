@@ -15,7 +15,6 @@ from harness.cluster.shapes import smallest
 from harness.errors import UsageError
 from harness.host.files import private_folder
 from harness.images.supply import Supply
-from harness.manifest.subject_reading import load_subject
 from harness.runs import catalog
 from harness.runs.catalog import Found
 from harness.runs.connections import find_cluster
@@ -27,7 +26,7 @@ from harness.runs.folder import (
     read_run,
 )
 from harness.runs.options import Options, Quiet, RunEnd, RunListener, TrialEnd
-from harness.runs.plans import Prepared, plan, prepare, select
+from harness.runs.plans import Prepared, plan, prepare, select, subject_of
 from harness.runs.schedule import leased, side_by_side
 from harness.trial.equipment import needed_addons
 
@@ -100,12 +99,8 @@ async def run_variant(found: Found, variant: str, options: Options) -> TrialEnd:
     `found` is already fitted to the subject that `options` name. Writes the trial's folder, not
     `run.json`. Raises HarnessError for what is wrong before the trial starts.
     """
-    if options.subject is None:
-        subject = catalog.sample_subject(found.scenario.subject)
-    else:
-        subject = load_subject(options.subject)
     supply = Supply()
-    made = await prepare(found, subject, options, supply)
+    made = await prepare(found, subject_of(found, options), options, supply)
     if isinstance(made, NotApplicable):
         raise UsageError(f"{made.slug} does not apply: {made.why}", remedy="leave it out with -k")
     each = await plan(

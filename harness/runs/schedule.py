@@ -51,7 +51,7 @@ async def leased(each: TrialPlan, find: Find, listener: RunListener) -> TrialEnd
     async with leased_cluster(find, exclusive=placement.exclusive, purpose=purpose) as connections:
         if placement.exclusive:
             return await _equipped(each, connections, listener)
-        need = capacity.asked(placement.isolation.objects)
+        need = capacity.asked([*placement.isolation.objects, *placement.released])
         namespaces = list(placement.isolation.namespaces.values())
         async with reserved(connections.kube, connections.cluster.folder, need, namespaces):
             return await _equipped(each, connections, listener)

@@ -13,6 +13,7 @@ from harness.faults.base import Fault
 from harness.history.facts import Json
 from harness.kube.client import Kube
 from harness.manifest.isolation import Isolation
+from harness.manifest.objects import Object
 from harness.manifest.subject_file import SubjectFile
 from harness.nodes.nodes import NodeCommands
 from harness.undo.ledger import Ledger
@@ -45,14 +46,16 @@ class Placement:
     """A subject ready to be deployed: everything decided, nothing done.
 
     `isolation` has the variant's objects, rendered, scaled, with images by digest, in the trial's
-    own namespaces; `images` are those that faults need, by name. `exclusive`: the cluster is leased
-    to this trial alone. `in_path` names the roles before which a proxy stands although no fault
-    asks for it yet. `declared` is what the history's first record says beside all that.
+    own namespaces, `released` those that its release changes or adds, as the release has them.
+    `images` are those that faults need, by name. `exclusive`: the cluster is leased to this trial
+    alone. `in_path` names the roles before which a proxy stands although no fault asks for it yet.
+    `declared` is what the history's first record says beside all that.
     """
 
     trial: str
     subject: SubjectFile
     isolation: Isolation
+    released: Sequence[Object]
     faults: Sequence[Fault]
     load: Load
     exclusive: bool

@@ -35,7 +35,7 @@ from harness.load.generator import Generator
 from harness.manifest.facts import facts
 from harness.manifest.images import images
 from harness.manifest.interpose import led_to
-from harness.manifest.objects import Ref, find
+from harness.manifest.objects import Object, Ref, find, overlaid
 from harness.manifest.subject_file import Role
 from harness.manifest.variants import apply_order
 from harness.nodes.audit import AuditLog
@@ -84,6 +84,7 @@ class Stage:
         self.namespaces = list(placement.isolation.namespaces.values())
         self.roles = {n: self._placed(r) for n, r in placement.subject.roles.items()}
         self.objects = list(placement.isolation.objects)
+        self.released = list(placement.released)
         self.context = FaultContext(
             trial=placement.trial,
             cluster=connections.cluster,
@@ -93,7 +94,10 @@ class Stage:
             roles=self.roles,
             namespace=placement.isolation.namespaces[placement.subject.subject.namespace],
             images=placement.images,
+            tell=self.writer.append,
             scale=placement.scale,
+            standing=placement.isolation.objects,
+            released=self.released,
         )
         self._audit = AuditLog(
             connections.nodes, [n.name for n in connections.cluster.control_planes]
@@ -120,10 +124,15 @@ class Stage:
             versions=asdict(self.connections.cluster.versions),
             **placement.declared,
         )
-        found = facts(self.objects, self.roles, scale=placement.scale)
+        found = facts(self.after_release, self.roles, scale=placement.scale)
         self.writer.append(
             "facts", scale=found.scale, roles={n: asdict(r) for n, r in found.roles.items()}
         )
+
+    @property
+    def after_release(self) -> list[Object]:
+        """The subject's objects, in each place what the release brings."""
+        return overlaid(self.objects, self.released)
 
     async def prepare(self) -> None:
         """Let faults stand in the path, store the manifests, have the images on the nodes, take
@@ -134,8 +143,8 @@ class Stage:
             self.objects = stand_in_path(self.objects, self.context.role(role), self.context)
         manifests = self.placement.folder / MANIFESTS_FILE
         manifests.parent.mkdir(exist_ok=True)
-        write_json(manifests, redacted(self.objects, aside=self.placement.trial))
-        wanted = [*images(self.objects), *self.placement.images.values()]
+        write_json(manifests, redacted(self.after_release, aside=self.placement.trial))
+        wanted = [*images([*self.objects, *self.released]), *self.placement.images.values()]
         nodes = [node.name for node in self.connections.cluster.nodes]
         await pull(self.connections.nodes, nodes, wanted)
         self._before = await baseline.snapshot(self.connections.kube, self.connections.nodes)

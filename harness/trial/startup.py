@@ -13,7 +13,7 @@ from harness.history.history import History
 from harness.history.records import SECOND, PodTrack
 from harness.kube.store import Store
 from harness.manifest.exposure import full_start, liveness_round
-from harness.manifest.objects import Object, Ref, pods_of_role, ref_of
+from harness.manifest.objects import Object, Ref, find_optional, pods_of_role, ref_of
 from harness.manifest.probes import pod_grace
 from harness.manifest.rollout import Rollout, rollout
 from harness.manifest.subject_file import Role
@@ -54,6 +54,8 @@ def in_waves(
     users: set[Ref] = set()
     used: set[Ref] = set()
     for name, role in roles.items():
+        if find_optional(declared, role.ref) is None:
+            continue  # it comes with the release
         by_service = role.ref.kind == "Service" and name != "entry"
         behind = {ref_of(obj) for obj in pods_of_role(declared, role.ref)}
         (used if by_service else users).update(behind)

@@ -28,7 +28,9 @@ class Steps(Protocol):
     context: FaultContext
     faults: list[Fault]
     namespaces: list[str]
-    objects: list[Object]
+
+    @property
+    def after_release(self) -> Sequence[Object]: ...
 
     def introduce(self) -> None: ...
 

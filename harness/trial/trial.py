@@ -117,7 +117,7 @@ class _Trial:
         stage = self.stage
         stage.introduce()
         for fault in self.faults:
-            support = fault.target_support(stage.context.role(fault.target), stage.objects)
+            support = fault.target_support(stage.context.role(fault.target), stage.after_release)
             if support.state == "unsupported":
                 raise CannotConclude("subject", f"{fault.describe()}: {support.why}")
             if support.state == "degraded":

@@ -21,6 +21,7 @@ from harness.history.history import History
 from harness.host.signals import Interrupted
 from harness.images.supply import Supply
 from harness.manifest.subject_reading import load_subject
+from harness.manifest.variants import Layers
 from harness.runs.connections import connect, find_cluster
 from harness.runs.options import Options, Quiet, RunListener, TrialEnd
 from harness.runs.plans import Prepared, plan
@@ -83,7 +84,7 @@ async def carry_out(
     roles = {**subject.roles, "entry": subject.roles[entry]}
     subject = subject.model_copy(update={"roles": roles})
     defect = SUBJECT / "variants" / component if component else None
-    manifests = await read(subject, defect, supply)
+    manifests = await read(subject, Layers(component=defect), supply)
     planted = scenario(faults, variant=name, expect=expect, judged_by=judged_by, control=control)
     prepared = Prepared(planted, {name: manifests})
     each = await plan(prepared, name, supply, seed=1, folder=folder)

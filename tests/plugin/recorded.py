@@ -54,6 +54,7 @@ def pytest_harness_trial(
         trial="abc123",
         subject=catalog.sample_subject(found.scenario.subject),
         isolation=Isolation(objects=[], namespaces={}, names={}, exclusive=False, why=()),
+        released=[],
         faults=[],
         load=found.scenario.load,
         exclusive=False,

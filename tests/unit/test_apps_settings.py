@@ -16,7 +16,7 @@ NEEDED = {
 
 
 def test_defaults_need_only_the_database() -> None:
-    found = settings.read(NEEDED)
+    found = settings.read(NEEDED, "checkout")
     assert found.listen == ("0.0.0.0", 8080)
     assert found.database_probes == {"/healthz/ready", "/healthz/db", "/ready"}
     assert (found.heap_mb, found.exit_at_start, found.ignore_sigterm) == (0, None, False)
@@ -26,7 +26,14 @@ def test_defaults_need_only_the_database() -> None:
 def test_a_missing_variable_is_named(name: str) -> None:
     rest = {key: value for key, value in NEEDED.items() if key != name}
     with pytest.raises(SettingsError, match=f"{name} is not set"):
-        settings.read(rest)
+        settings.read(rest, "checkout")
+
+
+def test_the_web_role_needs_a_greeting_and_no_database() -> None:
+    found = settings.read({"GREETING": "hello"}, "web")
+    assert (found.greeting, found.database) == ("hello", None)
+    with pytest.raises(SettingsError, match="GREETING is not set"):
+        settings.read({}, "web")
 
 
 @pytest.mark.parametrize(
@@ -45,15 +52,18 @@ def test_a_missing_variable_is_named(name: str) -> None:
 )
 def test_a_wrong_value_names_its_variable(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name):
-        settings.read({**NEEDED, name: value})
+        settings.read({**NEEDED, name: value}, "checkout")
 
 
 def test_probe_paths_can_all_be_without_the_database() -> None:
-    assert settings.read({**NEEDED, "PROBES_WITH_DATABASE": ""}).database_probes == frozenset()
+    assert (
+        settings.read({**NEEDED, "PROBES_WITH_DATABASE": ""}, "checkout").database_probes
+        == frozenset()
+    )
 
 
 def test_exit_code_zero_is_not_no_exit_code() -> None:
-    assert settings.read({**NEEDED, "EXIT_AT_START": "0"}).exit_at_start == 0
+    assert settings.read({**NEEDED, "EXIT_AT_START": "0"}, "checkout").exit_at_start == 0
 
 
 def test_ballast_is_resident_and_given_back() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
+from harness.manifest.variants import Layers
 from harness.runs import catalog
 from harness.runs.catalog import Found
 
@@ -38,13 +39,13 @@ def found(folder: Path) -> Found:
     return catalog.load_scenario(write(folder, "slow", GOOD))
 
 
-def test_shipped_scenarios_are_found_with_a_component_for_every_variant() -> None:
+def test_shipped_scenarios_are_found_with_something_for_every_variant_but_one() -> None:
     shipped = catalog.discover()
     assert "liveness-checks-database" in [each.slug for each in shipped]
     for each in shipped:
         assert (each.folder / "README.md").is_file()
-        for variant in each.scenario.variants:
-            assert each.component(variant) is not None, f"{each.slug}: {variant}"
+        plain = [name for name in each.scenario.variants if each.layers(name) == each.shared]
+        assert len(plain) <= 1, f"{each.slug}: nothing tells {', '.join(plain)} from each other"
 
 
 def test_slug_is_the_folder_s_name_and_folders_without_a_scenario_are_passed_over(
@@ -116,3 +117,22 @@ scenario = Scenario(
     with pytest.raises(UsageError, match=r"Sunspots object.* cannot be injected") as caught:
         catalog.load_scenario(write(tmp_path, "sun", text))
     assert "derive it from Fault" in caught.value.remedy
+
+
+def test_what_a_variant_lays_over_its_subject(tmp_path: Path) -> None:
+    folder = write(tmp_path, "slow", GOOD)
+    for name in ("with/quota.yaml", "fragile.yaml", "hardened/kustomization.yaml"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{}")
+    found = catalog.load_scenario(folder)
+    quota = folder / "with" / "quota.yaml"
+    assert found.layers("fragile") == Layers(files=(quota, folder / "fragile.yaml"))
+    assert found.layers("hardened") == Layers(component=folder / "hardened", files=(quota,))
+    assert found.layers("as-it-is") == found.shared == Layers(files=(quota,))
+
+
+def test_a_release_that_nothing_applies_is_told(tmp_path: Path) -> None:
+    folder = write(tmp_path, "slow", GOOD)
+    (folder / "release.yaml").write_text("{}")
+    with pytest.raises(UsageError, match="no fault applies its release"):
+        catalog.load_scenario(folder)

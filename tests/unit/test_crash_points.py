@@ -155,6 +155,7 @@ def live(life: Life, world: FakeWorld, dies_at: int | None = None) -> list[str]:
             roles={"workload": API, "database": DATABASE},
             namespace="shop",
             images={},
+            tell=print,
         )
         await life(ctx)
         for record in ledger.open_records:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
+import yaml
 
-from harness.manifest.variants import apply_order, kind_of_folder, kustomization
+from harness.manifest.variants import apply_order, kind_of_folder, kustomization, merged, split
 
 KINDS = [
     "ValidatingWebhookConfiguration",
@@ -45,6 +47,25 @@ def test_kustomization_joins_base_and_component() -> None:
     assert document["resources"] == ["../base"]
     assert document["components"] == ["../variant"]
     assert "components" not in kustomization(["../base"])
+
+
+def test_a_document_patches_what_has_its_name_and_is_added_where_nothing_has() -> None:
+    def named(kind: str, name: str, **metadata: str) -> dict[str, Any]:
+        return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, **metadata}}
+
+    base = [named("Service", "web", namespace="shop"), named("ConfigMap", "web", namespace="shop")]
+    patch, elsewhere = named("Service", "web"), named("ConfigMap", "web", namespace="test")
+    new = named("Service", "api.v2")
+    assert split([patch, elsewhere, new], base) == ([patch], [elsewhere, new])
+    document = merged(
+        "objects.yaml", [patch, new | {"metadata": {"namespace": "a", "name": "v.2"}}]
+    )
+    assert document["resources"] == ["objects.yaml"]
+    assert [each["target"] for each in document["patches"]] == [
+        {"kind": "Service", "name": "web"},
+        {"kind": "Service", "name": r"v\.2", "namespace": "a"},
+    ]
+    assert yaml.safe_load(document["patches"][0]["patch"]) == patch
 
 
 @pytest.mark.parametrize(

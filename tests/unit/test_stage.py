@@ -71,6 +71,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         faults=[Broken("workload")],
         isolation=SimpleNamespace(namespaces={"shop": "shop-t1"}, objects=[]),
         subject=subject,
+        released=[],
         images={},
         scale=1,
         exclusive=True,

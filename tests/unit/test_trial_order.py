@@ -62,7 +62,7 @@ class Stage:
         self.history.records.clear()
         self.history.problems.clear()
         self.faults: list[Any] = [Remembers()]
-        self.objects: list[Any] = []
+        self.after_release: list[Any] = []
         self.namespaces = ["n"]
         self.context: Any = SimpleNamespace(role=lambda name: name, stage=self)
         self.observer: Any = self

@@ -1,4 +1,4 @@
-"""`python -m sampleservice checkout|worker|payments`: start-up, signals, shutdown, exit code."""
+"""`python -m sampleservice ROLE` (checkout, worker, payments, web): start, signals, exit code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -19,15 +19,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sampleservice import admin, checkout, identity, metrics, payments, probes, worker
+from sampleservice import admin, checkout, identity, metrics, payments, probes, web, worker
 from sampleservice.database import Database, UnavailableError
 from sampleservice.knobs import Knobs
 from sampleservice.memory import Ballast
-from sampleservice.settings import Settings, SettingsError, read
+from sampleservice.settings import ROLES, Role, Settings, SettingsError, read
 
 log = logging.getLogger("sampleservice")
-
-ROLES = ("checkout", "worker", "payments")
 
 
 class _Server(uvicorn.Server):
@@ -38,7 +36,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def application(role: str, settings: Settings, database: Database) -> Starlette:
+def application(role: Role, settings: Settings, database: Database | None) -> Starlette:
     """The web application of a role. The worker has probe paths only."""
 
     async def unavailable(_: Request, error: Exception) -> Response:
@@ -50,13 +48,8 @@ def application(role: str, settings: Settings, database: Database) -> Starlette:
             raise TypeError(f"registered for HTTPException, got {error!r}")
         return JSONResponse({"error": error.detail}, status_code=error.status_code)
 
-    own: dict[str, list[Route]] = {
-        "checkout": checkout.routes(database),
-        "payments": payments.routes(database),
-        "worker": [],
-    }
     return Starlette(
-        routes=[*probes.routes(settings, database), *own[role]],
+        routes=[*probes.routes(settings, database), *_own_routes(role, settings, database)],
         middleware=[
             Middleware(
                 metrics.Measured,
@@ -66,6 +59,14 @@ def application(role: str, settings: Settings, database: Database) -> Starlette:
         ],
         exception_handlers={UnavailableError: unavailable, HTTPException: refused},
     )
+
+
+def _own_routes(role: Role, settings: Settings, database: Database | None) -> list[Route]:
+    if database is None:
+        return web.routes(settings.greeting)
+    if role == "checkout":
+        return checkout.routes(database)
+    return payments.routes(database) if role == "payments" else []
 
 
 def start_knobs(settings: Settings) -> None:
@@ -97,18 +98,19 @@ async def _wait(event: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-async def run(role: str, settings: Settings) -> None:
+async def run(role: Role, settings: Settings) -> None:
     """Serve until SIGTERM, then drain. Admin and metrics answer from the first moment."""
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     ballast = Ballast()
-    knobs, database = Knobs(ballast), Database(settings.database)
+    knobs = Knobs(ballast)
+    database = Database(settings.database) if settings.database else None
     knobs.attach(loop)
 
     def state() -> dict[str, object]:
         return {
             **identity.report(settings.build_id),
             "role": role,
-            "pool": database.stats(),
+            "pool": database.stats() if database else {},
             "memory_mb": ballast.held(),
             "knobs": knobs.active(),
         }
@@ -127,14 +129,14 @@ async def run(role: str, settings: Settings) -> None:
     if settings.growth_mb_per_second:
         knobs.grow(settings.growth_mb_per_second, None, float("inf"))
 
-    await database.open()
-    try:
+    async with AsyncExitStack() as stack:
+        if database:
+            await database.open()
+            stack.push_async_callback(database.close)
         async with asyncio.TaskGroup() as group:
-            if role == "worker":
+            if role == "worker" and database:
                 group.create_task(worker.run(database, settings.files, stopping))
             group.create_task(_serve(application(role, settings, database), settings, stopping))
-    finally:
-        await database.close()
 
 
 async def _serve(app: Starlette, settings: Settings, stopping: asyncio.Event) -> None:
@@ -174,11 +176,11 @@ def main() -> None:
         level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s"
     )
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-    role = sys.argv[1] if len(sys.argv) == 2 else ""
-    if role not in ROLES:
+    role = next((each for each in ROLES if sys.argv[1:] == [each]), None)
+    if role is None:
         sys.exit(f"usage: python -m sampleservice {'|'.join(ROLES)}")
     try:
-        settings = read(os.environ)
+        settings = read(os.environ, role)
     except SettingsError as error:
         sys.exit(f"cannot start: {error}")
     start_knobs(settings)

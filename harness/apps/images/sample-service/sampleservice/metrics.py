@@ -31,10 +31,11 @@ def burn(milliseconds: float) -> None:
         pass
 
 
-def expose(address: tuple[str, int], database: Database) -> None:
+def expose(address: tuple[str, int], database: Database | None) -> None:
     """Serve the metrics in a thread of their own."""
-    for state in ("max", "open", "in_use", "waiting"):
-        POOL.labels(state).set_function(partial(_stat, database, state))
+    if database:
+        for state in ("max", "open", "in_use", "waiting"):
+            POOL.labels(state).set_function(partial(_stat, database, state))
     start_http_server(address[1], addr=address[0])
 
 

@@ -10,11 +10,17 @@ from sampleservice.database import Database, UnavailableError
 from sampleservice.settings import PROBE_PATHS, Settings
 
 
-def routes(settings: Settings, database: Database) -> list[Route]:
-    """One route for each probe path, plus `/api/v1/health`, which is the API's own."""
+def routes(settings: Settings, database: Database | None) -> list[Route]:
+    """One route for each probe path, plus `/api/v1/health`, which is the API's own.
+
+    Without a database every one of them tells of the process alone.
+    """
 
     async def process(_: Request) -> Response:
         return JSONResponse({"status": "alive", "build": settings.build_id})
+
+    if database is None:
+        return [Route(path, process) for path in (*PROBE_PATHS, "/api/v1/health")]
 
     async def dependency(_: Request) -> Response:
         try:

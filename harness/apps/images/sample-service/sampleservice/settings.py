@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+Role = Literal["checkout", "worker", "payments", "web"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 PROBE_PATHS = ("/healthz", "/healthz/live", "/healthz/ready", "/healthz/db", "/ready")
 
@@ -43,13 +47,17 @@ class Database:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything the process was told. Addresses are (host, port); sizes in MB of 1,000,000 B."""
+    """Everything the process was told. Addresses are (host, port); sizes in MB of 1,000,000 B.
+
+    The role `web` has a greeting and no database; the others have a database and no greeting.
+    """
 
     build_id: str
     listen: tuple[str, int]
     admin: tuple[str, int]
     metrics: tuple[str, int]
-    database: Database
+    greeting: str
+    database: Database | None
     database_probes: frozenset[str]
     ready_seconds: float
     shutdown_delay_seconds: float
@@ -66,30 +74,17 @@ class Settings:
     files: str | None
 
 
-def read(environ: Mapping[str, str]) -> Settings:
+def read(environ: Mapping[str, str], role: Role) -> Settings:
     """The settings in `environ`; SettingsError names the variable that is missing or wrong."""
     env = _Reader(environ)
+    web = role == "web"
     return Settings(
         build_id=env.text("BUILD_ID", "unknown"),
         listen=env.address("LISTEN", "0.0.0.0:8080"),
         admin=env.address("ADMIN_BIND", "0.0.0.0:8081"),
         metrics=env.address("METRICS_BIND", "0.0.0.0:9090"),
-        database=Database(
-            host=env.required("DATABASE_HOST"),
-            port=int(env.number("DATABASE_PORT", 5432)),
-            name=env.required("DATABASE_NAME"),
-            user=env.required("DATABASE_USER"),
-            password=env.required("DATABASE_PASSWORD"),
-            pool_size=int(env.number("POOL_SIZE", 10, least=1)),
-            pool_wait_seconds=env.number("POOL_WAIT_SECONDS", 5, least=0.001),
-            connect_seconds=env.number("DATABASE_CONNECT_SECONDS", 15, least=1),
-            query_seconds=env.number("QUERY_SECONDS", 15),
-            statement_seconds=env.number("STATEMENT_TIMEOUT_SECONDS", 0),
-            retry=Retry(
-                attempts=int(env.number("RETRY_ATTEMPTS", 1)),
-                backoff_seconds=env.number("RETRY_BACKOFF_SECONDS", 0.1),
-            ),
-        ),
+        greeting=env.required("GREETING") if web else "",
+        database=None if web else _database(env),
         database_probes=env.probes("PROBES_WITH_DATABASE", "/healthz/ready,/healthz/db,/ready"),
         ready_seconds=env.number("READY_SECONDS", 2.5, least=0.001),
         shutdown_delay_seconds=env.number("SHUTDOWN_DELAY_SECONDS", 0),
@@ -104,6 +99,25 @@ def read(environ: Mapping[str, str]) -> Settings:
         cpu_ms_per_request=env.number("CPU_MS_PER_REQUEST", 0),
         cpu_ms_per_error=env.number("CPU_MS_PER_ERROR", 0),
         files=environ.get("FILES") or None,
+    )
+
+
+def _database(env: _Reader) -> Database:
+    return Database(
+        host=env.required("DATABASE_HOST"),
+        port=int(env.number("DATABASE_PORT", 5432)),
+        name=env.required("DATABASE_NAME"),
+        user=env.required("DATABASE_USER"),
+        password=env.required("DATABASE_PASSWORD"),
+        pool_size=int(env.number("POOL_SIZE", 10, least=1)),
+        pool_wait_seconds=env.number("POOL_WAIT_SECONDS", 5, least=0.001),
+        connect_seconds=env.number("DATABASE_CONNECT_SECONDS", 15, least=1),
+        query_seconds=env.number("QUERY_SECONDS", 15),
+        statement_seconds=env.number("STATEMENT_TIMEOUT_SECONDS", 0),
+        retry=Retry(
+            attempts=int(env.number("RETRY_ATTEMPTS", 1)),
+            backoff_seconds=env.number("RETRY_BACKOFF_SECONDS", 0.1),
+        ),
     )
 
 
