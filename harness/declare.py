@@ -26,7 +26,7 @@ from harness.units import seconds
 
 if TYPE_CHECKING:
     from harness.history.history import History
-from harness.history.facts import Facts, Json
+from harness.history.facts import Facts, FaultFacts, Json
 
 State = Literal["met", "broken", "open"]
 
@@ -141,9 +141,10 @@ class Objective(Protocol):
 
     `judge` may be asked on any prefix of a history and must never change a decided answer when
     more is appended. `control` is the same question asked of the control phase. `exposure` is how
-    long a fault must be felt for this objective to have had time to break. `scope` says how much
-    of the world must be left alone while it is judged, `watches` which kinds of object it reads
-    ("Pod"): where they were not watched without a gap, its answer counts for nothing.
+    long this fault must be felt for this objective to have had time to break; None where it names
+    no time, or where the fault does not reach what it judges. `scope` says how much of the world
+    must be left alone while it is judged, `watches` which kinds of object it reads ("Pod"): where
+    they were not watched without a gap, its answer counts for nothing.
     """
 
     scope: ClassVar[Scope]
@@ -156,7 +157,7 @@ class Objective(Protocol):
 
     def control(self, history: History) -> Finding: ...
 
-    def exposure(self, facts: Facts) -> Exposure | None: ...
+    def exposure(self, facts: Facts, fault: FaultFacts) -> Exposure | None: ...
 
     def to_json(self) -> Json: ...
 

@@ -74,11 +74,16 @@ class Injected:
 
         Computed from the manifests as deployed (probe delay + threshold x period + timeout +
         grace...), times 1.5, for the objectives given; default: no restarts, and availability.
+        Of several faults: what the one needs that takes longest.
         """
+        return max(self._exposures(objectives), key=lambda each: each.seconds)
+
+    def _exposures(self, objectives: Sequence[Objective]) -> list[Exposure]:
+        """Of each fault what it needs."""
         facts = self.app.stage.history.facts
         default = (restarts("workload"), availability()) if "workload" in facts.roles else ()
         asked = objectives or cast("tuple[Objective, ...]", default)
-        return exposure_needed(self.app.stage.history, asked)
+        return [exposure_needed(self.app.stage.history, asked, i) for i in self.indices]
 
     async def until_felt(self, within: Duration | None = None) -> None:
         """Wait until an independent measurement felt every fault. Raises FaultError if none did.
@@ -100,9 +105,13 @@ class Injected:
         """
         __tracebackhide__ = True
         await self.until_felt()
+        history, each = self.app.stage.history, self._exposures(objectives)
         needed = self.exposure(*objectives)
         await self._until(
-            lambda: self.seconds >= needed.seconds,
+            lambda: all(
+                felt(history, i).seconds >= e.seconds
+                for i, e in zip(self.indices, each, strict=True)
+            ),
             within=needed.seconds + SUSTAIN_MARGIN_S,
             what=f"{self.describe()} has been felt for {needed.seconds:.0f} s: {needed.why}",
         )

@@ -126,6 +126,8 @@ class Fault(Declared, ABC):
     """A fault that no measurement felt by then, after its injection, will not be felt."""
     healed_within: ClassVar[str] = "30s"
     """By then, after its undoing, no measurement may feel it any more."""
+    spares_target: ClassVar[bool] = False
+    """It stands on the way to the target, whose own pods feel nothing of it."""
     target: str
 
     @property
@@ -146,6 +148,7 @@ class Fault(Declared, ABC):
             onset=self.onset,
             scope=self.scope,
             met=True,
+            spares_target=self.spares_target,
         )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from harness.declare import register
 from harness.errors import UsageError
@@ -38,6 +38,8 @@ class CutConnections(Fault):
     """
 
     mode: Mode = field(default="refuse", kw_only=True)
+
+    spares_target: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.mode not in _WORDS:

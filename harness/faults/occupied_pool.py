@@ -34,6 +34,7 @@ class OccupiedPool(Fault):
     workload: str = field(default="workload", kw_only=True)
 
     felt_within: ClassVar[str] = "90s"
+    spares_target: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if seconds(self.slower_than) <= 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from harness.declare import register
 from harness.errors import UsageError
@@ -32,6 +33,8 @@ class SlowDependency(Fault):
     latency: str = field(default="0s", kw_only=True)
     jitter: str = field(default="0s", kw_only=True)
     bandwidth: str | None = field(default=None, kw_only=True)
+
+    spares_target: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if seconds(self.latency) == 0 and self.bandwidth is None:

@@ -20,6 +20,7 @@ class FaultFacts:
 
     `describe` is what is asked of which `target`, `onset` what happened, for sentences such as
     "41 s after <the database slowed>". `met`: a verdict needs proof that the subject met it.
+    `spares_target`: it stands on the way to its target, whose own pods feel nothing of it.
     """
 
     name: str
@@ -28,6 +29,7 @@ class FaultFacts:
     onset: str
     scope: str
     met: bool
+    spares_target: bool = False
 
     @classmethod
     def of_trial(cls, record: Json) -> list[FaultFacts]:
@@ -46,6 +48,14 @@ class FaultFacts:
             )
             for each in (record.get("scenario") or {}).get("faults", ())
         ]
+
+    def reaches(self, role: str, facts: Facts) -> bool:
+        """Whether pods of a role can feel it, as far as is known: an objective on pods that cannot
+        asks for no exposure."""
+        target = facts.roles.get(self.target)
+        if not self.spares_target or target is None:
+            return True
+        return not set(facts.role(role).workloads) <= set(target.workloads)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,17 +40,22 @@ class Felt:
         return self.since is not None
 
 
-def exposure_needed(history: History, objectives: Sequence[Objective]) -> Exposure:
-    """The longest exposure that an objective needs, times `SAFETY`."""
+def exposure_needed(history: History, objectives: Sequence[Objective], fault: int) -> Exposure:
+    """The longest exposure to a fault that an objective needs, times `SAFETY`."""
     asked = [
         (e, f"{o.name}: {e.why}")
         for o in objectives
-        if (e := o.exposure(history.facts)) is not None
+        if (e := o.exposure(history.facts, history.faults[fault])) is not None
     ]
     if not asked:
         return Exposure(5.0, "no objective names a time; 5 s so that the fault is seen at work")
     worst, why = max(asked, key=lambda pair: pair[0].seconds)
     return Exposure(worst.seconds * SAFETY, f"({why}) x {SAFETY:g}")
+
+
+def exposures(history: History, objectives: Sequence[Objective]) -> tuple[Exposure, ...]:
+    """What is needed of each fault, in the scenario's order."""
+    return tuple(exposure_needed(history, objectives, i) for i in range(len(history.faults)))
 
 
 def felt(history: History, fault: int) -> Felt:

@@ -10,7 +10,8 @@ a run folder at any time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from operator import itemgetter
 from typing import Literal
 
 from harness.declare import Expect, Exposure, Finding, Objective, Sighting
@@ -18,7 +19,7 @@ from harness.history.facts import Json
 from harness.history.history import History
 from harness.history.records import Window
 from harness.judgement.contention import most_crowded
-from harness.judgement.exposure import Felt, exposure_needed, felt
+from harness.judgement.exposure import Felt, exposures, felt
 from harness.judgement.trust import Blame, Missing, not_asked, not_met, not_served, not_watched
 
 VerdictValue = Literal["survived", "failed", "inconclusive"]
@@ -27,7 +28,11 @@ Outcome = Literal["as expected", "wrong verdict", "wrong reason", "inconclusive"
 
 @dataclass(frozen=True)
 class Result:
-    """A verdict with everything that it rests on. `deciding` is the one line to show first."""
+    """A verdict with everything that it rests on. `deciding` is the one line to show first.
+
+    `exposure` is what survival needs of each fault of `felt`; empty if the manifests were not
+    reached.
+    """
 
     verdict: VerdictValue
     deciding: str
@@ -37,11 +42,12 @@ class Result:
     control: tuple[tuple[str, Finding], ...]
     objectives: tuple[tuple[str, Finding], ...]
     felt: tuple[Felt, ...]
-    exposure: Exposure | None
+    exposure: tuple[Exposure, ...]
     shows: tuple[tuple[str, Sighting | None], ...]
 
     def to_json(self) -> Json:
         """The result as stored in `verdict.json` and in reports (schema: docs/history.md)."""
+        needed = [asdict(exposure) for exposure in self.exposure]
         return {
             "verdict": self.verdict,
             "outcome": self.outcome,
@@ -57,14 +63,11 @@ class Result:
                     "since": f.since,
                     "asked": f.last.asked if f.last else None,
                     "achieved": f.last.achieved if f.last else None,
+                    "exposure": needed[f.fault] if needed else None,
                 }
                 for f in self.felt
             ],
-            "exposure": (
-                {"seconds": self.exposure.seconds, "why": self.exposure.why}
-                if self.exposure
-                else None
-            ),
+            "exposure": max(needed, key=itemgetter("seconds"), default=None),
             "shows": [
                 {"what": n, "seen": s is not None, "at": s and s.at, "text": s and s.text}
                 for n, s in self.shows
@@ -81,7 +84,7 @@ def control_findings(
 
 def judge(history: History, objectives: Sequence[Objective], expect: Expect) -> Result:
     """The verdict and outcome of a history; see the module's text for the rule."""
-    needed = exposure_needed(history, objectives) if history.facts.roles else None
+    needed = exposures(history, objectives) if history.facts.roles else ()
     felts = tuple(felt(history, i) for i in range(len(history.faults)))
     control = control_findings(history, objectives) if history.phase("control") else ()
     found = tuple((o.describe(), o.judge(history)) for o in objectives) if control else ()
@@ -115,7 +118,7 @@ def _rule(
     objectives: Sequence[Objective],
     control: Sequence[tuple[str, Finding]],
     felts: Sequence[Felt],
-    needed: Exposure | None,
+    needed: Sequence[Exposure],
     found: Sequence[tuple[str, Finding]],
 ) -> Ruling:
     """The rule in reading order; the first line that applies gives the verdict."""
@@ -137,7 +140,11 @@ def _rule(
     missing = [
         *not_asked(history),
         *(each for o in objectives for each in not_watched(history, o)),
-        *(_short(history, f, needed) for f in felts if needed and f.seconds < needed.seconds),
+        *(
+            _short(history, f, e)
+            for f, e in zip(felts, needed, strict=True)
+            if f.seconds < e.seconds
+        ),
         *(Missing("harness", f"still open: {f.reason}") for _, f in answers if f.state == "open"),
     ]
     if missing:
@@ -272,8 +279,8 @@ def settled(history: History, objectives: Sequence[Objective], expect: Expect) -
         return False
     if any(f.state == "open" and f.before_heal for f in found):
         return False
-    needed = exposure_needed(history, objectives)
-    return all(f.seconds >= needed.seconds for f in felts)
+    needed = exposures(history, objectives)
+    return all(f.seconds >= e.seconds for f, e in zip(felts, needed, strict=True))
 
 
 def decided(history: History, objectives: Sequence[Objective]) -> bool:

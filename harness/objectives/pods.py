@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from harness.declare import Declared, Exposure, Finding, Scope, register
-from harness.history.facts import Facts
+from harness.history.facts import Facts, FaultFacts
 from harness.history.history import History
 from harness.history.records import SECOND, Restart, Window
 from harness.history.replicas import replaced, replicas
@@ -71,8 +71,10 @@ class Restarts(Declared):
         every = [*history.restarts(self.role, window), *replaced(history, self.role, window)]
         return sorted(every, key=lambda restart: restart.t)
 
-    def exposure(self, facts: Facts) -> Exposure:
+    def exposure(self, facts: Facts, fault: FaultFacts) -> Exposure | None:
         """The time that the role's slowest probe needs to restart a container."""
+        if not fault.reaches(self.role, facts):
+            return None
         role = facts.role(self.role)
         times = {"liveness_s": role.liveness_s, "readiness_out_s": role.readiness_out_s}
         for name, seconds in times.items():
@@ -139,8 +141,10 @@ class Ready(Declared):
         text = f"{count} pods of {self.role} ready in the control run"
         return Finding("met" if count >= self.at_least else "broken", text, control.end)
 
-    def exposure(self, facts: Facts) -> Exposure:
+    def exposure(self, facts: Facts, fault: FaultFacts) -> Exposure | None:
         """The time that a failing readiness probe needs to remove a pod."""
+        if not fault.reaches(self.role, facts):
+            return None
         role = facts.role(self.role)
         if role.readiness_out_s is None:
             return Exposure(_NO_PROBE_S, f"{self.role} has no readiness probe")

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from harness.declare import Declared, Exposure, Finding, Scope, register
-from harness.history.facts import Facts, Json
+from harness.history.facts import Facts, FaultFacts, Json
 from harness.history.history import History
 from harness.history.records import SECOND, Window
 from harness.history.replicas import missing_series, replicas
@@ -84,7 +84,7 @@ class Rollout(Declared):
         """Nothing is rolled out in the control run."""
         return Finding("met", "nothing to roll out")
 
-    def exposure(self, facts: Facts) -> Exposure | None:
+    def exposure(self, facts: Facts, fault: FaultFacts) -> Exposure | None:
         """It ends with the rollout itself."""
         return None
 
@@ -173,7 +173,7 @@ class SelfHealing(Declared):
         """Nothing to come back from in the control run."""
         return Finding("met", "nothing to come back from")
 
-    def exposure(self, facts: Facts) -> Exposure | None:
+    def exposure(self, facts: Facts, fault: FaultFacts) -> Exposure | None:
         """It ends with the return itself."""
         return None
 

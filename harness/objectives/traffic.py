@@ -12,7 +12,7 @@ from typing import ClassVar, get_args
 
 from harness.declare import Declared, During, Exposure, Finding, Scope, register
 from harness.errors import UsageError
-from harness.history.facts import Facts
+from harness.history.facts import Facts, FaultFacts
 from harness.history.history import History
 from harness.history.outcomes import ENOUGH
 from harness.history.records import SECOND, Window
@@ -162,10 +162,10 @@ class Availability(Declared):
             return Finding("met", text, end)
         return Finding("broken", f"{text}{_what_failed(requests)}", end)
 
-    def exposure(self, facts: Facts) -> Exposure | None:
+    def exposure(self, facts: Facts, fault: FaultFacts) -> Exposure | None:
         """The time that a failing readiness probe needs to take a pod out of service."""
         role = facts.roles.get(self.role)
-        if role is None or role.readiness_out_s is None:
+        if role is None or role.readiness_out_s is None or not fault.reaches(self.role, facts):
             return None
         return Exposure(role.readiness_out_s, role.why.get("readiness_out_s", "readiness"))
 
@@ -210,7 +210,7 @@ class Latency(Declared):
         known = _control_requests(history)
         return known if isinstance(known, Finding) else self._compare(*known)
 
-    def exposure(self, facts: Facts) -> Exposure | None:
+    def exposure(self, facts: Facts, fault: FaultFacts) -> Exposure | None:
         """Latency needs no probe to act: no exposure of its own."""
         return None
 
@@ -275,6 +275,6 @@ class Recovery(Declared):
         """Nothing to recover from in the control run."""
         return Finding("met", "nothing to recover from")
 
-    def exposure(self, facts: Facts) -> Exposure | None:
+    def exposure(self, facts: Facts, fault: FaultFacts) -> Exposure | None:
         """Recovery asks for no exposure of its own."""
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.declare import Declared, Exposure, Finding, Scope, register
-from harness.history.facts import Facts, Json
+from harness.history.facts import Facts, FaultFacts, Json
 from harness.history.history import History
 from harness.history.records import SECOND
 from harness.objectives.observed import PODS
@@ -127,6 +127,6 @@ class AttachedOnce(Declared):
         """Without a fault nothing moves."""
         return Finding("met", "nothing to move")
 
-    def exposure(self, facts: Facts) -> Exposure | None:
+    def exposure(self, facts: Facts, fault: FaultFacts) -> Exposure | None:
         """It ends with the move itself."""
         return None

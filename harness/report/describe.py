@@ -107,7 +107,9 @@ def reason_text(trial: Trial) -> str:
     """The deciding reason; a survival is decided by all that held and by the exposure."""
     if trial.verdict != "survived":
         return trial.deciding
-    felt = min((f.felt_s for f in trial.faults), default=0.0)
-    needed = f" ({trial.exposure.seconds:.0f} s needed)" if trial.exposure else ""
-    held = dict.fromkeys([trial.deciding, *trial.reasons])
-    return "; ".join([*held, f"fault felt for {felt:.0f} s{needed}"])
+    felt = dict.fromkeys(
+        f"fault felt for {f.felt_s:.0f} s"
+        + (f" ({f.exposure.seconds:.0f} s needed)" if f.exposure else "")
+        for f in trial.faults
+    )
+    return "; ".join(dict.fromkeys([trial.deciding, *trial.reasons, *felt]))

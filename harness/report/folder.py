@@ -139,7 +139,7 @@ def read_trial(folder: Path) -> TrialSource:
         load=scenario.get("load") or {},
         phases=_phases(history, zero),
         faults=_faults(history, verdict),
-        exposure=ReportedExposure(**verdict["exposure"]) if verdict.get("exposure") else None,
+        exposure=_exposure(verdict),
         control=_findings(verdict.get("control", []), zero),
         objectives=_findings(verdict.get("objectives", []), zero),
         shows=[
@@ -243,9 +243,14 @@ def _faults(history: History, verdict: Json) -> list[ReportedFault]:
             asked=felt.get(i, {}).get("asked"),
             achieved=felt.get(i, {}).get("achieved"),
             felt_s=felt.get(i, {}).get("seconds", 0.0),
+            exposure=_exposure(felt.get(i, {})),
         )
         for i, fault in enumerate(history.faults)
     ]
+
+
+def _exposure(of: Json) -> ReportedExposure | None:
+    return ReportedExposure(**of["exposure"]) if of.get("exposure") else None
 
 
 def _findings(found: Sequence[Json], zero: int) -> list[ReportedFinding]:

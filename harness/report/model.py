@@ -50,20 +50,21 @@ class Shown(Model):
     text: str | None = None
 
 
+class ReportedExposure(Model):
+    """How long a fault must be felt before survival means anything."""
+
+    seconds: float
+    why: str
+
+
 class ReportedFault(Model):
-    """One fault: what was asked of it, what was achieved, for how long it was felt."""
+    """One fault: what was asked of it, what was achieved, for how long it was felt and must be."""
 
     what: str
     asked: dict[str, Any] | None
     achieved: dict[str, Any] | None
     felt_s: float
-
-
-class ReportedExposure(Model):
-    """How long the fault must be felt before survival means anything."""
-
-    seconds: float
-    why: str
+    exposure: ReportedExposure | None = None
 
 
 class ReportedTraffic(Model):

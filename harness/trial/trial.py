@@ -19,7 +19,7 @@ from harness.declare import Bounded, Expect, Scenario
 from harness.errors import HarnessError, HostError, ManifestError, WaitTimeout
 from harness.history.history import History
 from harness.judgement import verdict
-from harness.judgement.exposure import exposure_needed, felt
+from harness.judgement.exposure import exposures, felt
 from harness.kube.eventually import eventually
 from harness.load.generator import Generator
 from harness.trial.placement import CannotConclude, Connections, Listener, Placement
@@ -218,8 +218,8 @@ class _Trial:
 
     async def _sustain(self, generator: Generator) -> None:
         """Until exposure is reached or all evidence is in; the bound only ends a lost trial."""
-        needed = exposure_needed(self.history, self.objectives)
-        longest = max(needed.seconds, *self._bounds())
+        needed = [e.seconds for e in exposures(self.history, self.objectives)]
+        longest = max(*needed, *self._bounds())
         deadline = time.monotonic() + longest + SUSTAIN_MARGIN_S
         if not all(felt(self.history, i).ever for i in range(len(self.faults))):
             return
@@ -229,8 +229,8 @@ class _Trial:
             if verdict.settled(self.history, self.objectives, self.plan.expect):
                 return
             await self._measure(range(len(self.faults)))
-            done = min(felt(self.history, i).seconds for i in range(len(self.faults)))
-            self.stage.tell(done, needed.seconds, "felt")
+            so_far = [(felt(self.history, i).seconds, e) for i, e in enumerate(needed)]
+            self.stage.tell(*min(so_far, key=lambda each: each[0] - each[1]), "felt")
             await asyncio.sleep(MEASURE_EVERY_S)
 
     async def _recover(self, generator: Generator) -> None:

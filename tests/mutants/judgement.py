@@ -64,8 +64,8 @@ JUDGEMENT: Sequence[Mutant] = (
     Mutant(
         "exposure is not asked for",
         VERDICT,
-        "for f in felts if needed and f.seconds < needed.seconds",
-        "for f in felts if False",
+        "if f.seconds < e.seconds",
+        "if False",
         RULE,
     ),
     Mutant(

@@ -110,7 +110,7 @@ class Says(Declared):
         """What the test wants."""
         return self.in_control
 
-    def exposure(self, facts: Facts) -> Exposure | None:
+    def exposure(self, facts: Facts, fault: FaultFacts) -> Exposure | None:
         """What the test wants."""
         return None if self.needs is None else Exposure(self.needs, "as the test wants")
 

@@ -116,6 +116,12 @@ def test_a_target_that_can_is_supported_and_survives_storing(fault: Fault, role:
     assert fault.onset
 
 
+def test_what_stands_on_the_way_to_a_target_spares_the_target() -> None:
+    assert SlowDependency("database", latency="3s").facts().spares_target
+    # The probe of a database whose connections are used up wants one like everybody else.
+    assert not ConnectionsUsedUp("database").facts().spares_target
+
+
 def test_a_service_of_which_nothing_speaks_is_told_beforehand() -> None:
     silent = copy.deepcopy(API)
     silent["spec"]["template"]["spec"]["containers"][1]["env"] = [

@@ -41,7 +41,7 @@ class Open(Declared):
     def describe(self): return "the shop is open"
     def judge(self, history): return Finding("met", "it is")
     def control(self, history): return Finding("met", "it is")
-    def exposure(self, facts): return None
+    def exposure(self, facts, fault): return None
 """
 SCENARIO = """
 from harness import Expect, Scenario, faults, objectives

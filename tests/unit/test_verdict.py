@@ -8,7 +8,8 @@ import pytest
 from judged import SLOW, WORKLOAD, Says, Tale, at, calm, declared
 
 from harness import objectives
-from harness.declare import Expect, Finding
+from harness.declare import Expect, Finding, Objective
+from harness.history.facts import FaultFacts
 from harness.judgement.exposure import exposure_needed, felt
 from harness.judgement.verdict import Result, decided, exit_code, judge, settled
 from harness.objectives import shows
@@ -217,7 +218,7 @@ def test_felt_is_per_fault() -> None:
 
 
 def test_exposure_is_one_and_a_half_times_the_slowest_pair_with_its_arithmetic() -> None:
-    needed = exposure_needed(calm().until(), declared())
+    needed = exposure_needed(calm().until(), declared(), 0)
     assert needed.seconds == pytest.approx(1.5 * 10)
     assert needed.why == "(restarts: 3 x 3 s period + 1 s timeout) x 1.5"
 
@@ -225,15 +226,58 @@ def test_exposure_is_one_and_a_half_times_the_slowest_pair_with_its_arithmetic()
 def test_exposure_without_liveness_goes_by_readiness_and_without_both_by_a_floor() -> None:
     slow = [objectives.restarts("workload")]
     roles = (replace(WORKLOAD, liveness_s=None),)
-    assert exposure_needed(calm(roles=roles).until(), slow).seconds == pytest.approx(6)
+    assert exposure_needed(calm(roles=roles).until(), slow, 0).seconds == pytest.approx(6)
     roles = (replace(WORKLOAD, liveness_s=None, readiness_out_s=None),)
-    needed = exposure_needed(calm(roles=roles).until(), slow)
+    needed = exposure_needed(calm(roles=roles).until(), slow, 0)
     assert needed.seconds == pytest.approx(15)
     assert "workload has no probe" in needed.why
 
 
 def test_exposure_of_objectives_that_name_no_time() -> None:
-    assert exposure_needed(calm().until(), [Says(MET, needs=None)]).seconds == 5.0
+    assert exposure_needed(calm().until(), [Says(MET, needs=None)], 0).seconds == 5.0
+
+
+DATABASE = replace(WORKLOAD, role="database", workloads=("Deployment/postgres",), liveness_s=40.0)
+
+
+def on_the_way(target: str) -> FaultFacts:
+    return replace(SLOW, target=target, spares_target=True)
+
+
+def test_each_fault_is_felt_as_long_as_its_own_pairs_need() -> None:
+    # The database's own probe takes 40 s, and a slow way to it is nothing to that probe.
+    faults = (on_the_way("database"), replace(SLOW, name="hang", target="database"))
+    tale = calm(roles=(WORKLOAD, DATABASE), faults=faults)
+    tale.deployment("postgres")
+    tale.pod(5, "postgres", of="postgres")
+    tale.measure(21, True, fault=1)
+    asked = [objectives.restarts("workload"), objectives.restarts("database")]
+    needed = [exposure_needed(tale.until(), asked, fault).seconds for fault in (0, 1)]
+    assert needed == pytest.approx([1.5 * 10, 1.5 * 40])
+    # Felt for 18 s, the first has had its time; the second has not.
+    result = judge(tale.until(), asked, SURVIVES)
+    assert [reason for reason in result.reasons if "of exposure" in reason] == [
+        "database 3s slower was felt for 0 s of the 60 s of exposure that survival needs "
+        "((restarts: 3 x 3 s period + 1 s timeout) x 1.5)"
+    ]
+    assert [f["exposure"]["seconds"] for f in result.to_json()["felt"]] == pytest.approx(needed)
+    assert result.to_json()["exposure"]["seconds"] == pytest.approx(60)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        objectives.restarts("workload"),
+        objectives.ready("workload"),
+        objectives.availability(during="fault"),
+    ],
+)
+def test_an_objective_that_the_fault_cannot_reach_asks_for_nothing(asked: Objective) -> None:
+    facts = calm(roles=(WORKLOAD, DATABASE)).until().facts
+    assert asked.exposure(facts, on_the_way("workload")) is None
+    assert asked.exposure(facts, on_the_way("database")) is not None
+    assert asked.exposure(facts, on_the_way("nobody's")) is not None
+    assert asked.exposure(facts, replace(SLOW, target="workload")) is not None
 
 
 # -- ending phases early -------------------------------------------------------------------------
