@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import (
     TYPE_CHECKING,
+    Any,
     ClassVar,
     Literal,
     Protocol,
@@ -89,13 +90,41 @@ class Declared:
     name: ClassVar[str] = ""
 
     def to_json(self) -> Json:
-        """`{"name": ..., <field>: <value>}`; fields that still have their default are left out."""
+        """`{"name": ..., <field>: <value>}`; fields that still have their default are left out.
+
+        A declaration inside, at any depth of lists and mappings, says its `family` as well.
+        """
         out: Json = {"name": self.name}
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if f.default is dataclasses.MISSING or value != f.default:
-                out[f.name] = list(value) if isinstance(value, tuple) else value
+                out[f.name] = _stored(value)
         return out
+
+
+_NAMES = ("family", "name")
+
+
+def _stored(value: Any) -> Any:
+    match value:
+        case Declared():
+            return {"family": value.family, **value.to_json()}
+        case tuple() | list():
+            return [_stored(each) for each in value]
+        case Mapping():
+            return {key: _stored(each) for key, each in value.items()}
+    return value
+
+
+def _loaded(value: Any) -> Any:
+    match value:
+        case {"family": family, "name": _}:
+            return load_declared(family, value)
+        case list():
+            return tuple(_loaded(each) for each in value)
+        case dict():
+            return {key: _loaded(each) for key, each in value.items()}
+    return value
 
 
 def register(family: str, name: str) -> Callable[[type[T]], type[T]]:
@@ -122,7 +151,7 @@ def load_declared(family: str, data: Json) -> Declared:
     """The declaration that `to_json` stored; UsageError if its name is not registered."""
     if (family, data["name"]) not in _REGISTRY:
         load_plugins()
-    rest = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k != "name"}
+    rest = {key: _loaded(value) for key, value in data.items() if key not in _NAMES}
     cls = _REGISTRY.get((family, data["name"]))
     unknown = [] if cls is None else sorted(rest.keys() - {f.name for f in dataclasses.fields(cls)})
     if cls is None or unknown:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+import orjson
 import pytest
 from judged import Slow, calm
 
@@ -107,8 +108,8 @@ def shipped(family: str) -> list[str]:
 )
 def test_what_is_stored_comes_back_the_same(family: str, name: str) -> None:
     [given] = [each for each in EXAMPLES[family] if each.name == name]
-    for field in fields(given):
-        assert getattr(given, field.name) != field.default, f"{field.name} would not be stored"
+    for each in fields(given):
+        assert getattr(given, each.name) != each.default, f"{each.name} would not be stored"
     assert load_declared(family, given.to_json()) == given
 
 
@@ -128,6 +129,32 @@ def test_declaration_of_another_version(data: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"knows no objective '{data['name']}'") as caught:
         load_declared("objective", data)
     assert "version that recorded it" in caught.value.remedy
+
+
+@register("shows", "unless (only in these tests)")
+@dataclass(frozen=True)
+class Unless(Declared):
+    """A sign made of other declarations."""
+
+    first: Declared
+    others: tuple[Declared, ...] = ()
+    by_role: Mapping[str, tuple[Declared, ...]] = field(default_factory=dict)
+
+
+def test_declarations_inside_a_declaration_come_back_with_their_names() -> None:
+    given = Unless(
+        objectives.restarts("workload", at_most=2),
+        others=(shows.ready("workload"), Unless(faults.Hang("worker"))),
+        by_role={"worker": (shows.restarts("worker"),)},
+    )
+    stored = orjson.loads(orjson.dumps(given.to_json()))
+    assert stored["first"] == {
+        "family": "objective",
+        "name": "restarts",
+        "role": "workload",
+        "at_most": 2,
+    }
+    assert load_declared("shows", stored) == given
 
 
 def test_name_is_given_once() -> None:
