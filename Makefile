@@ -47,6 +47,7 @@ trust: setup ## SIGKILL at random moments on a real cluster (KILLS=20 SEED=...):
 bench: setup ## Figures: load held, cost of recording, judging, cluster start, memory
 	@.venv/bin/python -m harness.bench.load
 	@.venv/bin/python -m harness.bench.judge
+	@.venv/bin/python -m harness.bench.storm
 	@.venv/bin/python -m harness.bench.cluster_up
 	@.venv/bin/python -m harness.bench.memory
 

@@ -11,18 +11,16 @@ seconds: they order nothing that is closer than that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-import orjson
-
-from harness.errors import HistoryError
 from harness.history.facts import Facts, FaultFacts, Json, RoleFacts
 from harness.history.phases import Phases
+from harness.history.reader import read_records
 from harness.history.records import (
-    SCHEMA,
     Blind,
     Event,
     Measurement,
@@ -70,23 +68,8 @@ class History(Phases):
     @classmethod
     def read(cls, folder: Path) -> History:
         """The history in a trial's folder; a torn last line is left out. Raises HistoryError."""
-        path = folder / HISTORY_FILE
-        if not path.is_file():
-            raise HistoryError(
-                f"{path} does not exist", remedy="name the folder of a run or of one of its trials"
-            )
         history = cls(RequestsTail(folder / REQUESTS_FILE).read())
-        for number, record in _lines(path):
-            if not isinstance(record, dict) or not {"t", "type"} <= record.keys():
-                raise HistoryError(
-                    f"{path}:{number} is no record: it has no `t` and `type`",
-                    remedy="name the folder of a run or of one of its trials",
-                )
-            if record["type"] == "trial" and record.get("schema") != SCHEMA:
-                raise HistoryError(
-                    f"{path} has schema {record.get('schema')!r}, this harness reads {SCHEMA}",
-                    remedy="judge the run with the version that recorded it (see run.json)",
-                )
+        for record in read_records(folder / HISTORY_FILE):
             history.add(record)
         return history
 
@@ -289,7 +272,12 @@ class History(Phases):
                 owner=f"{owner['kind']}/{owner['name']}" if owner else None,
             )
         track.node = obj.get("spec", {}).get("nodeName", track.node)
-        track.states.append(pod_state(record["t"], obj, gone=record["verb"] == "DELETED"))
+        state = pod_state(record["t"], obj, gone=record["verb"] == "DELETED")
+        last = track.states[-1] if track.states else state
+        # Most changes of a pod leave its containers alone: these are kept once.
+        if last.containers == state.containers:
+            state = replace(state, containers=last.containers)
+        track.states.append(state)
 
 
 def _wanted(kind: str, obj: Json) -> int | None:
@@ -303,17 +291,3 @@ def _wanted(kind: str, obj: Json) -> int | None:
 
 def _tuples(data: Json) -> Json:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-
-
-def _lines(path: Path) -> Iterable[tuple[int, Json]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield number, orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise HistoryError(
-                    f"{path}:{number} is not JSON: {error}",
-                    remedy="the file was changed after it was written; restore it from a copy",
-                ) from error

@@ -13,7 +13,9 @@ from operator import itemgetter
 
 from harness.history.facts import Json
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, SCHEMA)
+"""Schema 1 has every object whole, which may be in 2 as well."""
 
 SECOND = 1_000_000_000
 

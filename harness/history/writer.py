@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import orjson
 
 from harness.errors import HostError
+from harness.history.differences import LatestObjects
 from harness.history.facts import Json
 from harness.history.history import History
 from harness.history.run_files import HISTORY_FILE
@@ -34,6 +35,7 @@ class Writer:
         self._descriptor = os.open(self.path, flags, 0o600)
         self._whole = os.fstat(self._descriptor).st_size
         self._mirror = mirror
+        self._objects = LatestObjects()
         self._failure: OSError | None = None
         self._failed = asyncio.Event()
 
@@ -66,7 +68,9 @@ class Writer:
         os.close(self._descriptor)
 
     def _write(self, record: Json) -> None:
-        line = orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n"
+        # Differences are between what has no secrets any more: a part of a Secret is no Secret.
+        written = self._objects.to_write(record)
+        line = orjson.dumps(written, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n"
         try:
             write_all(self._descriptor, line)
         except OSError as error:
@@ -77,5 +81,6 @@ class Writer:
             self._failed.set()
             return
         self._whole += len(line)
+        whole = self._objects.whole(written)
         if self._mirror is not None:
-            self._mirror.add(record)
+            self._mirror.add(whole)

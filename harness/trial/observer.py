@@ -238,10 +238,7 @@ def trimmed(obj: Json) -> Json:
     meta = dict(obj["metadata"])
     managed = meta.pop("managedFields", None)
     if managed:
-        meta["managers"] = [
-            {k: m.get(k) for k in ("manager", "operation", "time", "subresource") if m.get(k)}
-            for m in managed
-        ]
+        meta["managers"] = {_who(each): each.get("time", "") for each in managed}
     annotations = dict(meta.get("annotations") or {})
     annotations.pop("kubectl.kubernetes.io/last-applied-configuration", None)
     if annotations:
@@ -250,3 +247,9 @@ def trimmed(obj: Json) -> Json:
     if obj.get("kind") == "Node" and "images" in obj.get("status", {}):
         kept["status"] = {k: v for k, v in obj["status"].items() if k != "images"}
     return kept
+
+
+def _who(managed: Json) -> str:
+    """ "kubelet Update status": by name, so that the time of one changes without the others."""
+    told = (managed.get(key) for key in ("manager", "operation", "subresource"))
+    return " ".join(filter(None, told))

@@ -12,7 +12,7 @@ from judged import NAMESPACE, WORKLOAD, Tale, at, calm
 
 from harness.errors import HistoryError
 from harness.history.history import History
-from harness.history.records import Window
+from harness.history.records import SCHEMA, Window
 from harness.history.run_files import HISTORY_FILE
 from harness.history.writer import Writer
 
@@ -145,7 +145,10 @@ def line(**data: Any) -> bytes:
     return orjson.dumps({"t": 1, "wall": 1.0, **data}) + b"\n"
 
 
-TRIAL = line(type="trial", schema=1, trial="1a2b")
+TRIAL = line(type="trial", schema=SCHEMA, trial="1a2b")
+
+
+DIFFERENT = line(type="object", kind="Pod", verb="MODIFIED", name="a", difference={"spec": {}})
 
 
 def test_writer_and_reader_agree(tmp_path: Path) -> None:
@@ -173,6 +176,11 @@ def test_trial_record_need_not_be_the_first_line(tmp_path: Path) -> None:
     assert History.read(written(tmp_path, first, TRIAL)).trial["trial"] == "1a2b"
 
 
+def test_a_run_of_the_schema_before_can_be_read(tmp_path: Path) -> None:
+    older = line(type="trial", schema=1, trial="1a2b")
+    assert History.read(written(tmp_path, older)).trial["trial"] == "1a2b"
+
+
 def test_record_types_of_later_versions_are_left_alone(tmp_path: Path) -> None:
     history = History.read(written(tmp_path, TRIAL, line(type="sunspots", number=4)))
     assert len(history.records) == 2
@@ -181,8 +189,9 @@ def test_record_types_of_later_versions_are_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([line(type="trial", schema=2)], "has schema 2, this harness reads 1"),
-        ([line(type="trial")], "has schema None, this harness reads 1"),
+        ([line(type="trial", schema=3)], "has schema 3, this harness reads 1 and 2"),
+        ([line(type="trial")], "has schema None, this harness reads 1 and 2"),
+        ([TRIAL, DIFFERENT], r"history.jsonl:2 differs from an object that no line before it has"),
         ([TRIAL, b"{not json\n", TRIAL], r"history.jsonl:2 is not JSON"),
         ([b'{"some": "other file"}\n'], r"history.jsonl:1 is no record"),
         ([b"[1, 2]\n"], r"history.jsonl:1 is no record"),

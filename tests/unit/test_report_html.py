@@ -65,7 +65,7 @@ def test_what_a_subject_prints_cannot_become_markup(tmp_path: Path) -> None:
         if record["type"] == "log":
             record["text"] = evil
         if record["type"] == "object" and record["kind"] == "Event":
-            record["object"]["message"] = evil
+            (record.get("object") or record["difference"])["message"] = evil
         lines.append(orjson.dumps(record))
     history.write_bytes(b"\n".join(lines) + b"\n")
     page = render(load_run(folder))
