@@ -1,7 +1,7 @@
 # Everything from a bare machine: `make demo` shows a verdict, `make test` proves the harness.
 # Each target sets up what it needs first; what is there already is found in seconds.
 .DEFAULT_GOAL := help
-.PHONY: demo test suite storage lint unit property mutants trust bench setup venv lock clean help
+.PHONY: demo test suite storage lint docs unit property mutants trust bench setup venv lock clean help
 
 harness := .venv/bin/harness
 pytest := .venv/bin/python -m pytest
@@ -29,8 +29,12 @@ test: setup ## Lint, then every tier of tests; non-zero when anything fails
 storage: setup ## The storage add-on's own tests, on a cluster of four nodes
 	@$(pytest) tests/storage
 
-lint: venv ## Format, lint, types, layers
+lint: venv ## Format, lint, types, layers, the reference page
 	@scripts/lint
+
+docs: venv ## Make the reference page from the docstrings, and the schema of the report
+	@.venv/bin/python -m harness.authoring.reference > docs/reference.md
+	@.venv/bin/python -m harness.report.json_report > docs/report.schema.json
 
 unit: venv ## The fast tests, no cluster
 	@$(pytest) tests/unit
