@@ -280,7 +280,8 @@ class Scenario:
     brings beside the subject, such as `{"newcomer": "Deployment/newcomer"}`. `scale` divides probe
     periods, windows and graces of every variant by one number, ratios kept; 1 is faithful.
     `control` is how long the load must have been served before the fault. `shape` is the cluster
-    that is needed. `slug` is filled in from the scenario's folder.
+    that is needed; `alone`: nobody else may be on it, though no fault or objective says so (the
+    scenario fills the nodes). `slug` is filled in from the scenario's folder.
     """
 
     title: str
@@ -294,6 +295,7 @@ class Scenario:
     scale: int = 1
     control: str = "8s"
     shape: Shape = "single"
+    alone: bool = False
     slug: str = ""
 
     def __post_init__(self) -> None:
@@ -328,9 +330,9 @@ class Scenario:
 
     @property
     def exclusive(self) -> bool:
-        """True if a fault or an objective needs more than its own namespaces left alone."""
+        """True if more than its own namespaces must be left alone."""
         scopes = [f.scope for f in self.faults] + [o.scope for o in self.objectives]
-        return any(scope != "namespace" for scope in scopes)
+        return self.alone or any(scope != "namespace" for scope in scopes)
 
     def to_json(self) -> Json:
         """The resolved scenario as stored in the run folder."""
@@ -350,4 +352,5 @@ class Scenario:
             "scale": self.scale,
             "control": self.control,
             "shape": self.shape,
+            "alone": self.alone,
         }

@@ -9,6 +9,7 @@ from harness.faults.heap_at_start import HeapAtStart
 from harness.faults.memory_pressure import MemoryPressure
 from harness.faults.node_loss import NodeLoss
 from harness.faults.occupied_pool import OccupiedPool
+from harness.faults.release import Release
 from harness.faults.relocate import Relocate
 from harness.faults.slow_dependency import SlowDependency
 from harness.faults.slow_start import SlowStart
@@ -22,6 +23,7 @@ __all__ = [
     "MemoryPressure",
     "NodeLoss",
     "OccupiedPool",
+    "Release",
     "Relocate",
     "SlowDependency",
     "SlowStart",

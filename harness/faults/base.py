@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from harness.cluster.clusters import Cluster
@@ -129,6 +129,9 @@ class Fault(Declared, ABC):
     spares_target: ClassVar[bool] = False
     """It stands on the way to the target, whose own pods feel nothing of it."""
     target: str
+    after: str | None = field(default=None, kw_only=True)
+    """When it is injected: with the others (None), this long after them ("20s"), or once those that
+    are declared before it are "felt"."""
 
     @property
     @abstractmethod

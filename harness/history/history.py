@@ -21,6 +21,7 @@ from harness.history.facts import Facts, FaultFacts, Json, RoleFacts
 from harness.history.phases import Phases
 from harness.history.reader import read_records
 from harness.history.records import (
+    Answer,
     Blind,
     Event,
     Measurement,
@@ -58,6 +59,7 @@ class History(Phases):
         self.measurements: list[Measurement] = []
         self.problems: list[Problem] = []
         self.met: list[Met] = []
+        self.answers: list[Answer] = []
         self.blind: list[Blind] = []
         self.machine: list[Json] = []
         self.pods: dict[str, PodTrack] = {}
@@ -113,6 +115,14 @@ class History(Phases):
                 )
             case "met":
                 self.met.append(Met(*(record[key] for key in ("fault", "by", "how", "count"))))
+            case "answer":
+                self.answers.append(
+                    Answer(
+                        record["t"],
+                        f"{record['kind']}/{record['name']}",
+                        *(record[key] for key in ("namespace", "admitted", "stage", "message")),
+                    )
+                )
             case "blind":
                 self._add_blind(record)
             case "machine":

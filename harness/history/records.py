@@ -177,6 +177,22 @@ class Met:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What the cluster answered to one object of a release: `of` is "Kind/name".
+
+    `stage` is where on the apply path it was refused (admission, validation...), None if it was
+    not.
+    """
+
+    t: int
+    of: str
+    namespace: str | None
+    admitted: bool
+    stage: str | None
+    message: str
+
+
+@dataclass(frozen=True)
 class Blind:
     """A stretch in which changes of the objects `what` ("Pod in shop-1a2b") were not seen."""
 

@@ -116,9 +116,12 @@ class Objects:
         self,
         obj: Mapping[str, Any],
         namespace: str | None = None,
+        *,
+        dry_run: bool = False,
     ) -> Obj:
         """Server-side apply under the harness' one field manager, forced, with unknown and
-        duplicate fields refused. `namespace` is for objects that name none."""
+        duplicate fields refused. `namespace` is for objects that name none. `dry_run` asks what
+        would come of it."""
         api_version, kind, name, own = _identity(obj)
         if not name:
             raise ManifestError(
@@ -127,6 +130,8 @@ class Objects:
             )
         path = await self._path(api_version, kind, name, own or namespace)
         params = {"fieldManager": MANAGER, "force": "true", "fieldValidation": "Strict"}
+        if dry_run:
+            params["dryRun"] = "All"
         body = copy.deepcopy(dict(obj))
         # What an API server wrote into an object read earlier may not be sent back in an apply.
         body.get("metadata", {}).pop("managedFields", None)

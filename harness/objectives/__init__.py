@@ -6,6 +6,7 @@ write (`objectives.restarts("workload", at_most=0)`); each is the class of the s
 
 from __future__ import annotations
 
+from harness.objectives.denials import Denied
 from harness.objectives.pods import Ready, Restarts
 from harness.objectives.rollouts import Rollout, SelfHealing
 from harness.objectives.traffic import Availability, Latency, Recovery
@@ -13,6 +14,7 @@ from harness.objectives.volumes import AttachedOnce
 
 attached_once = AttachedOnce
 availability = Availability
+denied = Denied
 latency = Latency
 ready = Ready
 recovery = Recovery
@@ -31,6 +33,7 @@ __all__ = [
     "SERVES",
     "attached_once",
     "availability",
+    "denied",
     "latency",
     "ready",
     "recovery",

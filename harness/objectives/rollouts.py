@@ -27,8 +27,10 @@ class Rollout(Declared):
     """A change of a role's pod template is rolled out completely within a bound.
 
     Complete as `kubectl rollout status` has it: every replica is of the newest template and
-    available, and no other is left. `within` counts from injection; see `recovery` for its words.
-    The trial's scale divides it, like the times that it is made of. Image pulls are not counted.
+    available, and no other is left. A workload that is new counts like one that changed, one that
+    the cluster refused never gets there. `within` counts from injection; see `recovery` for its
+    words. The trial's scale divides it, like the times that it is made of. Image pulls are not
+    counted.
     """
 
     role: str
@@ -63,7 +65,8 @@ class Rollout(Declared):
             elif not window.holds(t) or t > deadline:
                 break
             elif (
-                name in before and workload["spec"]["template"] != before[name]["spec"]["template"]
+                name not in before
+                or workload["spec"]["template"] != before[name]["spec"]["template"]
             ):
                 changed[name] = workload
                 if inject.end is None or following <= inject.end:
@@ -74,7 +77,9 @@ class Rollout(Declared):
                 if why := _gave_up(workload):
                     text = f"rollout of {self.role} gave up after {after}: {why}"
                     return Finding("broken", text, t)
-        if not before:
+        if refused := _refused(history, self.role):
+            return refused
+        if not (before or changed):
             return Finding("open", f"nothing of {self.role} was seen to be rolled out", holds=True)
         if deadline < (window.end or history.now):
             return Finding("broken", self._late(history, deadline), deadline)
@@ -176,6 +181,17 @@ class SelfHealing(Declared):
     def exposure(self, facts: Facts, fault: FaultFacts) -> Exposure | None:
         """It ends with the return itself."""
         return None
+
+
+def _refused(history: History, role: str) -> Finding | None:
+    """Broken, where the cluster did not take a release of the role."""
+    facts = history.facts.role(role)
+    for answer in history.answers:
+        ours = answer.of in facts.workloads and answer.namespace == facts.namespace
+        if ours and not answer.admitted:
+            text = f"{answer.of} refused at {answer.stage}: {answer.message}"
+            return Finding("broken", text, answer.t)
+    return None
 
 
 def _until_heal(history: History) -> Window | None:

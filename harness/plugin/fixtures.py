@@ -103,10 +103,10 @@ def deploy(_session: AuthoringSession) -> Callable[..., Any]:
     The path is a folder with a `harness.toml` or one beside it (relative to the test's folder, or
     to where pytest was started), or the name of a sample subject ("checkout", "web"). The manifests
     are checked before anything starts; the images go into the harness's registry.
-    `variant` is a kustomize component or a file of patches to apply, `scale=5` shortens probe periods, windows and
-    graces by one factor (not with `--harness-faithful`). Before every Service role but `entry`
-    stands a proxy from the start, so that a fault can be injected later; `in_path=["database"]` or
-    `faults=[SlowDependency("database", latency="3s")]` say which ones.
+    `variant` is a kustomize component or a file of patches to apply, `scale=5` shortens probe
+    periods, windows and graces by one factor (not with `--harness-faithful`). Before every Service
+    role but `entry` stands a proxy from the start, so that a fault can be injected later;
+    `in_path=["database"]` or `faults=[SlowDependency("database", latency="3s")]` say which ones.
 
     The app has `role(name)`, `ready(role)`, `restarts(role)`, `replicas(role)`, `pods(role)`,
     `ref(role)`, `namespace`, `kube`, `history`. After the test all of it is removed, and it is an

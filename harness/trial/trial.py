@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from harness.declare import Bounded, Expect, Scenario
 from harness.errors import HarnessError, HostError, ManifestError, WaitTimeout
+from harness.faults.base import Fault
 from harness.history.history import History
 from harness.judgement import verdict
 from harness.judgement.exposure import exposures, felt
@@ -134,7 +135,8 @@ class _Trial:
             try:
                 with stage.phase("inject"):
                     stage.about_to_inject()
-                    for fault in self.faults:
+                    for index, fault in enumerate(self.faults):
+                        await self._its_turn(index, fault)
                         await fault.inject(stage.context)
                 with stage.phase("felt"):
                     await self._felt(generator)
@@ -205,6 +207,19 @@ class _Trial:
         if lost is not None:
             _, blame, reasons = lost
             raise CannotConclude(blame or "harness", "; ".join(reasons))
+
+    async def _its_turn(self, index: int, fault: Fault) -> None:
+        """Waits for when a fault is to be injected; those before it are measured meanwhile."""
+        if fault.after is None:
+            return
+        earlier = range(index)
+        waits = seconds(fault.felt_within if fault.after == "felt" else fault.after)
+        deadline = time.monotonic() + waits
+        while (left := deadline - time.monotonic()) > 0:
+            got = await self._measure(earlier)
+            if fault.after == "felt" and len(got) == len(earlier):
+                return
+            await asyncio.sleep(min(MEASURE_EVERY_S, left))
 
     async def _felt(self, generator: Generator) -> None:
         deadline = time.monotonic() + max(seconds(f.felt_within) for f in self.faults)

@@ -22,6 +22,7 @@ Undo = Callable[[Record, "World"], Awaitable[None]]
 SHIPPED = (
     "harness.undo.namespaces",
     "harness.undo.cluster_scoped",
+    "harness.undo.changed_objects",
     "harness.addons.addons",
     "harness.faults",
 )

@@ -34,7 +34,7 @@ from harness.faults.base import FaultContext
 from harness.faults.probe_volume import CLAIM, Probe
 from harness.labels import MANAGED_BY, MANAGER
 from harness.manifest.subject_file import Role
-from harness.undo import cluster_scoped, healing, namespaces, registry
+from harness.undo import changed_objects, cluster_scoped, healing, namespaces, registry
 from harness.undo.healing import heal_dead
 from harness.undo.ledger import Entry, Ledger, files
 
@@ -71,6 +71,17 @@ async def _rollout(ctx: FaultContext) -> None:
     await rollouts.roll_out(ctx, API, "api", image="other", variable=("DELAY", "30"))
 
 
+async def _object(ctx: FaultContext) -> None:
+    before = await ctx.kube.get("apps/v1", "Deployment", "api", "shop")
+    after = copy.deepcopy(before)
+    after["spec"]["template"]["spec"]["containers"][0] |= {"image": "api:2", "env": [{"name": "A"}]}
+    new = obj("ConfigMap", "settings", "shop")
+    for each, standing in ((after, before), (new, None)):
+        await changed_objects.apply(
+            ctx.kube, ctx.ledger, each, standing, cluster=ctx.cluster, trial=ctx.trial
+        )
+
+
 async def _probe(ctx: FaultContext) -> None:
     await (await Probe.of(ctx, "attach")).begin()
 
@@ -80,6 +91,7 @@ LIVES: dict[str, Life] = {
     "cluster-object": _cluster_object,
     "addon-use": _addon,
     "rollout": _rollout,
+    "object": _object,
     "volume-probe": _probe,
     "toxics": lambda ctx: proxied.install(ctx, DATABASE, [{"type": "latency"}]),
     "sessions": lambda ctx: sessions.hold(ctx, DATABASE, "used-up", {"count": 0}),

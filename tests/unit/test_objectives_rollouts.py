@@ -10,6 +10,7 @@ from judged import NAMESPACE, Tale, at, calm
 from harness import objectives
 from harness.declare import Expect, Objective
 from harness.errors import UsageError
+from harness.history.facts import RoleFacts
 from harness.judgement.exposure import felt
 from harness.judgement.verdict import decided, settled
 from harness.objectives import shows
@@ -216,3 +217,94 @@ def test_the_fault_is_kept_up_while_an_objective_waits_for_it() -> None:
 def test_a_rollout_that_nobody_saw_by_its_deadline_is_told_as_that() -> None:
     told = objectives.rollout("workload", within="10s")._late(rolling().until(), 0)
     assert told == "rollout of workload not complete after 10 s: nobody saw it by then"
+
+
+NEWCOMER = RoleFacts(
+    role="newcomer",
+    ref="Deployment/newcomer",
+    namespace=NAMESPACE,
+    workloads=("Deployment/newcomer",),
+)
+
+
+def newcomer() -> Tale:
+    """A trial whose release brings one more Deployment."""
+    tale = calm()
+    tale.roles = (*tale.roles, NEWCOMER)
+    return tale
+
+
+def answered(tale: Tale, *, admitted: bool, name: str = "newcomer") -> None:
+    refusal = {} if admitted else {"stage": "admission", "message": "a policy says no"}
+    tale.add(
+        20.2,
+        "answer",
+        kind="Deployment",
+        name=name,
+        namespace=NAMESPACE,
+        admitted=admitted,
+        **({"stage": None, "message": ""} | refusal),
+    )
+
+
+def test_a_workload_that_the_release_creates_is_rolled_out_like_one_that_it_changes() -> None:
+    tale = newcomer()
+    for t, available in ((20.3, 0), (24, 2)):
+        workload(tale, t, 1, updated=2, available=available)
+        tale.records[-1]["object"]["metadata"]["name"] = "newcomer"
+    asked = objectives.rollout("newcomer", within="15s")
+    assert asked.judge(tale.until(23)).state == "open"
+    assert asked.judge(tale.until()) == asked.judge(tale.until(30))
+    assert asked.judge(tale.until()).state == "met"
+    late = objectives.rollout("newcomer", within="2s").judge(tale.until())
+    assert (late.state, late.at) == ("broken", at(22))
+
+
+def test_a_release_that_is_refused_is_never_rolled_out() -> None:
+    tale = newcomer()
+    answered(tale, admitted=False, name="somebody-else")
+    asked = objectives.rollout("newcomer", within="30s")
+    assert asked.judge(tale.until(22)).state == "open"
+    answered(tale, admitted=False)
+    found = asked.judge(tale.until(22))
+    assert (found.state, found.at) == ("broken", at(20.2))
+    assert found.reason == "Deployment/newcomer refused at admission: a policy says no"
+
+
+def test_denied_is_broken_by_the_first_pod_that_is_let_in() -> None:
+    tale = newcomer()
+    answered(tale, admitted=True)
+    asked = objectives.denied("newcomer")
+    assert asked.control(tale.until(19)).state == "met"
+    silent = asked.judge(tale.until(30))
+    assert (silent.state, silent.before_heal) == ("open", True), "nobody said anything"
+    tale.deployment("newcomer")
+    tale.pod(24, "new", of="newcomer")
+    found = asked.judge(tale.until(30))
+    assert (found.state, found.at, found.reason) == ("broken", at(24), "new was let in")
+    assert asked.control(tale.until(30)).state == "broken"
+
+
+def test_denied_is_met_at_the_heal_by_whoever_was_heard_to_refuse() -> None:
+    asked = objectives.denied("newcomer")
+    by_answer, by_event = newcomer(), newcomer()
+    answered(by_answer, admitted=False)
+    by_event.event(22, "newcomer", "FailedCreate", "exceeded quota", kind="Deployment")
+    for tale in (by_answer, by_event):
+        waiting = asked.judge(tale.until(39))
+        assert (waiting.state, waiting.holds) == ("open", True)
+        met = asked.judge(tale.until())
+        assert (met.state, met.at) == ("met", at(40))
+
+
+def test_the_last_words_of_a_container_are_shown() -> None:
+    tale = calm()
+    wanted = shows.logged("is not set")
+    words = "starting\ncannot start: GREETING is not set\n"
+    tale.add(15, "log", pod="a", text=words)
+    tale.add(25, "log", pod="of somebody else", text=words)
+    assert wanted.seen(tale.until()) is None
+    tale.add(26, "log", pod="a", text=words)
+    sighting = wanted.seen(tale.until())
+    assert sighting is not None
+    assert sighting.text == "a 6 s after injection: cannot start: GREETING is not set"

@@ -6,7 +6,7 @@ A stage that only remembers stands in for the world; the order itself is the rea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -37,6 +37,7 @@ class Remembers(Slow):
     """A fault that says when it was injected."""
 
     felt_within = "0.3s"
+    after: str | None = None
 
     async def inject(self, ctx: Any) -> None:
         """Tell the stage."""
@@ -51,6 +52,7 @@ class Stage:
     """What `trial.stage.Stage` offers, without a world; `fails` maps a step to its error."""
 
     fails: dict[str, BaseException]
+    given: Sequence[Any] = (Remembers(),)
 
     def __init__(self, placement: Any, connections: Any, listener: Any) -> None:
         self.placement: Any = SimpleNamespace(load=Load())
@@ -61,7 +63,7 @@ class Stage:
         self.history: History = calm().until(40)
         self.history.records.clear()
         self.history.problems.clear()
-        self.faults: list[Any] = [Remembers()]
+        self.faults: list[Any] = list(self.given)
         self.after_release: list[Any] = []
         self.namespaces = ["n"]
         self.context: Any = SimpleNamespace(role=lambda name: name, stage=self)
@@ -194,6 +196,29 @@ def test_every_phase_in_the_order_of_the_design() -> None:
     assert ended.residue == ()
     order = ["prepare", "deploy", "load", "inject the fault", "heal", "stop the load", "remove"]
     assert [step for step in stage.steps if step in order] == order
+
+
+class AfterTheFirst(Remembers):
+    """Injected once the one before it is felt."""
+
+    after = "felt"
+
+
+def test_a_fault_may_wait_until_those_before_it_are_felt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stage, "given", (Remembers(), AfterTheFirst()))
+    stage, _ = carry_out()
+    first = stage.steps.index("inject the fault")
+    second = stage.steps.index("inject the fault", first + 1)
+    assert stage.steps[first + 1 : second] == ["measure"]
+
+
+def test_a_fault_may_wait_for_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AfterTheFirst, "after", "30ms")
+    monkeypatch.setattr(Stage, "given", (Remembers(), AfterTheFirst()))
+    stage, _ = carry_out()
+    first = stage.steps.index("inject the fault")
+    second = stage.steps.index("inject the fault", first + 1)
+    assert stage.steps[first + 1 : second].count("measure") > 1, "it is kept up meanwhile"
 
 
 def broken(what: str) -> HarnessError:

@@ -6,13 +6,14 @@ never evidence, so nothing here asks that something was *not* seen.
 
 from __future__ import annotations
 
-from harness.objectives.shows.events import Condition, Event, ProbeFailed
+from harness.objectives.shows.events import Condition, Event, Logged, ProbeFailed
 from harness.objectives.shows.places import AttachedElsewhere, Stranded
 from harness.objectives.shows.pods import QosClass, Ready, Restarts, Stuck, Terminated, Waiting
 
 attached_elsewhere = AttachedElsewhere
 condition = Condition
 event = Event
+logged = Logged
 probe_failed = ProbeFailed
 qos = QosClass
 ready = Ready
@@ -26,6 +27,7 @@ __all__ = [
     "attached_elsewhere",
     "condition",
     "event",
+    "logged",
     "probe_failed",
     "qos",
     "ready",

@@ -72,6 +72,32 @@ class Event(Watched):
         return ""
 
 
+@register("shows", "logged")
+@dataclass(frozen=True)
+class Logged(Watched):
+    """The last words of a container of the role that ended contain `text`."""
+
+    text: str
+    on: str = field(default="workload", kw_only=True)
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"{self.text!r} in the log of a container of {self.on} that ended"
+
+    def seen_in(self, window: Window, history: History) -> Sighting | None:
+        """The first log that has it."""
+        pods = {pod.name for pod in history.pods_of(self.on)}
+        for record in history.records:
+            if record["type"] != "log" or not window.holds(record["t"]):
+                continue
+            lines = [line for line in record["text"].splitlines() if self.text in line]
+            if lines and record["pod"] in pods:
+                return Sighting(
+                    record["t"], f"{record['pod']} {after(history, record['t'])}: {lines[-1]}"
+                )
+        return None
+
+
 @register("shows", "probe-failed")
 @dataclass(frozen=True)
 class ProbeFailed(Watched):

@@ -25,10 +25,10 @@ const (
 // apply makes the kernel and the CNI configuration agree with the plan. It is called again and
 // again and changes only what differs, except the small nft table, which one transaction replaces.
 func apply(plan Plan, cniDir string) error {
-	return errors.Join(applyRoutes(plan.Routes), applyMasquerade(plan), writeCNI(plan.Own, cniDir))
+	return errors.Join(applyRoutes(plan), applyMasquerade(plan), writeCNI(plan.Own, cniDir))
 }
 
-func applyRoutes(wanted []Route) error {
+func applyRoutes(plan Plan) error {
 	stale := map[string]netlink.Route{}
 	found, err := netlink.RouteListFiltered(
 		netlink.FAMILY_V4, &netlink.Route{Protocol: protocol}, netlink.RT_FILTER_PROTOCOL)
@@ -39,7 +39,7 @@ func applyRoutes(wanted []Route) error {
 		stale[route.Dst.String()] = route
 	}
 	var failed []error
-	for _, route := range wanted {
+	for _, route := range plan.Routes {
 		via, known := stale[route.Pods.String()]
 		delete(stale, route.Pods.String())
 		if known && via.Gw.String() == route.Via.String() {
@@ -51,6 +51,20 @@ func applyRoutes(wanted []Route) error {
 		if err != nil {
 			failed = append(failed, fmt.Errorf("route %s via %s: %w", route.Pods, route.Via, err))
 		}
+	}
+	// A pod that is gone leaves connections and rules behind for a while. Without this, what is sent
+	// to its address would leave the node by the default route, and whoever is out there would answer.
+	if plan.Own.IsValid() {
+		own := ipNet(plan.Own)
+		if _, known := stale[own.String()]; !known {
+			err := netlink.RouteReplace(&netlink.Route{
+				Dst: own, Type: unix.RTN_UNREACHABLE, Protocol: protocol,
+			})
+			if err != nil {
+				failed = append(failed, fmt.Errorf("route %s to nowhere: %w", own, err))
+			}
+		}
+		delete(stale, own.String())
 	}
 	for _, route := range stale {
 		if err := netlink.RouteDel(&route); err != nil {

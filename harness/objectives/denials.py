@@ -1,0 +1,65 @@
+"""Objectives on what must not come in at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.declare import Declared, Exposure, Finding, Scope, register
+from harness.history.facts import Facts
+from harness.history.history import History
+from harness.objectives.observed import PODS
+
+
+@register("objective", "denied")
+@dataclass(frozen=True)
+class Denied(Declared):
+    """The cluster lets in no pod of a role, and says so: somebody guards the namespace.
+
+    A quota, a policy or Pod Security refuses the object itself (an `answer` record) or its pods
+    (a `FailedCreate` event). Broken by the first pod that was let in.
+    """
+
+    role: str
+
+    scope: ClassVar[Scope] = "namespace"
+    watches: ClassVar[tuple[str, ...]] = PODS
+
+    def describe(self) -> str:
+        """One line for tables."""
+        return f"{self.role} is not let in"
+
+    def judge(self, history: History) -> Finding:
+        """Met at the heal, if somebody was heard to refuse and no pod was there until then."""
+        if history.injected_at is None:
+            return Finding("open", f"nothing of {self.role} came yet")
+        if pods := history.pods_of(self.role):
+            let_in = pods[0].states[0].t
+            return Finding("broken", f"{pods[0].name} was let in", let_in)
+        said = self._refusal(history)
+        if said is None:
+            return Finding("open", f"nobody said that {self.role} is refused", before_heal=True)
+        heal = history.phase("heal")
+        if heal is None:
+            return Finding("open", said, holds=True)
+        return Finding("met", said, heal.begin)
+
+    def control(self, history: History) -> Finding:
+        """Nothing of the role may be there before it comes."""
+        if history.pods_of(self.role):
+            return Finding("broken", f"{self.role} has pods before anything was released")
+        return Finding("met", f"no pod of {self.role} yet")
+
+    def exposure(self, facts: Facts) -> Exposure | None:
+        """A refusal takes no time."""
+        return None
+
+    def _refusal(self, history: History) -> str | None:
+        facts = history.facts.role(self.role)
+        for answer in history.answers:
+            ours = answer.of in facts.workloads and answer.namespace == facts.namespace
+            if ours and not answer.admitted:
+                return f"{answer.of} refused: {answer.message}"
+        for event in history.events_on(self.role, reason="FailedCreate", window=history.watched):
+            return f"{event.name}: {event.message}"
+        return None
