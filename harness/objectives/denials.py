@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.declare import Declared, Exposure, Finding, Scope, register
-from harness.history.facts import Facts
+from harness.history.facts import Facts, FaultFacts
 from harness.history.history import History
 from harness.objectives.observed import PODS
 
@@ -50,7 +50,7 @@ class Denied(Declared):
             return Finding("broken", f"{self.role} has pods before anything was released")
         return Finding("met", f"no pod of {self.role} yet")
 
-    def exposure(self, facts: Facts) -> Exposure | None:
+    def exposure(self, facts: Facts, fault: FaultFacts) -> Exposure | None:
         """A refusal takes no time."""
         return None
 
