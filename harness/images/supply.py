@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -32,7 +32,10 @@ KUBERNETES_VERSION = "1.36"
 
 @dataclass
 class Supply:
-    """Lazily made: an engine, a registry, programs and images."""
+    """Lazily made: an engine, a registry, programs and images, each looked for once."""
+
+    _published: dict[tuple[Path, str], str] = field(default_factory=dict)
+    """References by digest, by the subject's folder and the image's name."""
 
     @cached_property
     def engine(self) -> Engine:
@@ -52,7 +55,7 @@ class Supply:
 
     async def own_images(self) -> Mapping[str, str]:
         """The harness's own images, as the nodes pull them."""
-        return {"agent": str(await asyncio.to_thread(self._agent))}
+        return {"agent": await asyncio.to_thread(lambda: self._agent)}
 
     async def subject_images(
         self, subject: SubjectFile, objects: Sequence[Object], *, more: Sequence[str] = ()
@@ -84,7 +87,8 @@ class Supply:
         )
         return publish.push_image(self.engine, self.registry, local)
 
-    def _agent(self) -> publish.ImageRef:
+    @cached_property
+    def _agent(self) -> str:
         context = paths.build() / "agent"
         source = Path(__file__).resolve().parent.parent / "faults" / "agent"
         program = go_programs.toxiproxy() / "toxiproxy-server"
@@ -95,18 +99,22 @@ class Supply:
             shutil.copytree(source, context, ignore=shutil.ignore_patterns("__pycache__"))
             shutil.copy2(program, context)
             local = publish.build_image(self.engine, "agent", context)
-        return publish.push_image(self.engine, self.registry, local)
+        return str(publish.push_image(self.engine, self.registry, local))
 
     def _publish_all(
         self, subject: SubjectFile, wanted: Mapping[str, Sequence[str]]
     ) -> Mapping[str, str]:
-        out: dict[str, str] = {}
-        for name in wanted:
-            if name in subject.build:
-                out[name] = str(self.built(subject, name))
-            else:
-                out[name] = str(publish.publish_local_image(self.engine, self.registry, name))
-        return out
+        return {name: self._publish(subject, name) for name in wanted}
+
+    def _publish(self, subject: SubjectFile, name: str) -> str:
+        known = (subject.directory, name)
+        if known not in self._published:
+            self._published[known] = str(
+                self.built(subject, name)
+                if name in subject.build
+                else publish.publish_local_image(self.engine, self.registry, name)
+            )
+        return self._published[known]
 
     def _require(self, subject: SubjectFile, wanted: Mapping[str, Sequence[str]]) -> None:
         missing = [
