@@ -11,6 +11,7 @@ import shutil
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from harness.cluster import blueprint, clusters, condition, kind, residue, shapes, volumes
@@ -107,10 +108,15 @@ def _tell_if_outdated(seen: Condition | None) -> None:
         return
     today = blueprint.recipe(shapes.shape(record.shape), record.versions.node_image)
     if record.recipe != today:
-        reporter().say(
+        _say_once(
             f"cluster {record.name} was made from another recipe than today's; "
             f"`harness up --cluster {record.name} --rebuild` renews it"
         )
+
+
+@cache
+def _say_once(text: str) -> None:
+    reporter().say(text)
 
 
 def _why_anew(seen: Condition, *, rebuild: bool) -> str:
