@@ -11,7 +11,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -70,7 +70,7 @@ async def cluster_lease(
     in the way; raises `ClusterError` when `wait` is over. One who waits to be alone is not
     overtaken by later comers: they queue behind the turnstile.
     """
-    waiting = _Waiting(f"the cluster in {folder}", lambda: holders(folder), wait=wait, tell=tell)
+    waiting = Waiting(f"the cluster in {folder}", lambda: holders(folder), wait=wait, tell=tell)
     turnstile = await waiting.lock(folder / "lease.turnstile", exclusive=exclusive)
     try:
         lock = await waiting.lock(folder / "lease", exclusive=exclusive)
@@ -100,17 +100,16 @@ async def lease_entry_port(
             f"the cluster in {folder} has no entry ports",
             remedy="use a cluster made by `harness up`",
         )
-    waiting = _Waiting(
+    waiting = Waiting(
         f"one of {len(entry_ports)} entry ports of {folder.name}",
         lambda: holders(folder),
         wait=wait,
         tell=tell,
     )
-    lock, port = await waiting.first_of(
-        {folder / "entry" / f"{port.node_port}": port for port in entry_ports}
-    )
+    ports = {folder / "entry" / f"{port.node_port}": port for port in entry_ports}
+    lock = await waiting.first_of(ports)
     try:
-        yield port
+        yield ports[lock.path]
     finally:
         lock.release()
 
@@ -120,7 +119,7 @@ async def lifecycle_lock(
     folder: Path, *, tell: Callable[[str], None] = say_to_stderr
 ) -> AsyncIterator[FileLock]:
     """Held by the one process that creates, rebuilds or deletes the cluster; others wait."""
-    waiting = _Waiting(
+    waiting = Waiting(
         f"another process that makes or deletes the cluster {folder.name}",
         list,
         wait=None,
@@ -138,7 +137,7 @@ async def addon_lock(
     folder: Path, name: str, *, tell: Callable[[str], None] = say_to_stderr
 ) -> AsyncIterator[FileLock]:
     """Held by the one process that installs or removes the add-on of that name; others wait."""
-    waiting = _Waiting(
+    waiting = Waiting(
         f"another process that installs or removes add-on {name} in {folder.name}",
         list,
         wait=None,
@@ -181,7 +180,7 @@ def _announced(folder: Path, *, exclusive: bool, purpose: str) -> Iterator[None]
         yield
 
 
-class _Waiting:
+class Waiting:
     """Polls for locks: flock has no queue that a coroutine could be cancelled out of."""
 
     def __init__(
@@ -204,12 +203,12 @@ class _Waiting:
             await self._pause()
         return lock
 
-    async def first_of(self, ports: dict[Path, EntryPort]) -> tuple[FileLock, EntryPort]:
+    async def first_of(self, paths: Iterable[Path]) -> FileLock:
         while True:
-            for path, port in ports.items():
+            for path in paths:
                 lock = FileLock.try_lock(path)
                 if lock is not None:
-                    return lock, port
+                    return lock
             await self._pause()
 
     async def _pause(self) -> None:

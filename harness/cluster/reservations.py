@@ -30,9 +30,10 @@ async def reserved(
     namespaces: Sequence[str],
     *,
     tell: Callable[[str], None] = say_to_stderr,
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Callable[[], None]]:
     """Room for what will run in `namespaces`, nobody else's while the body runs.
 
+    The body is given a function that gives it back earlier: then its pods count, while they last.
     `folder` is `Cluster.folder`. Waits until there is room beside what others have reserved, in
     this process or in another one, and tells once that it does. Who needs more than the cluster has
     gets it when nobody else has any, and its pods will say what they wait for.
@@ -44,7 +45,7 @@ async def reserved(
             if polls == _TELL_AFTER:
                 tell(f"waiting for room on {folder.name}: other trials have taken it")
             await asyncio.sleep(_POLL_S)
-        yield
+        yield stack.close
 
 
 async def _reserve(

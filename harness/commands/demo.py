@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from harness.commands.run import execute
+from harness.commands.run import VERBOSE, execute
 from harness.runs.options import Options
 
 DEMO = (
@@ -16,7 +16,7 @@ DEMO = (
 VARIANTS = ("fragile", "hardened")
 
 
-def demo() -> None:
+def demo(verbose: VERBOSE = False) -> None:
     """Break two real applications on a real cluster, each once fragile and once hardened.
 
     A slow database, a liveness probe on the wrong path, a heap that outgrew its limit, a volume
@@ -24,4 +24,4 @@ def demo() -> None:
     image registry that takes a while, afterwards seconds.
     """
     options = Options(scenarios=DEMO, variants=VARIANTS, command=["harness", "demo"])
-    raise typer.Exit(execute(options))
+    raise typer.Exit(execute(options, verbose=verbose))

@@ -18,6 +18,7 @@ from harness.runs.folder import new_folder
 from harness.runs.options import Options
 from harness.runs.run import carry_out
 
+VERBOSE = Annotated[bool, typer.Option("--verbose", "-v", help="A line for each phase, too.")]
 SUBJECT_HELP = "Folder of your own application with its harness.toml; else the sample subjects."
 
 
@@ -45,6 +46,7 @@ def run(
     times: Annotated[
         int, typer.Option(min=1, metavar="N", help="So often in a row, each a run of its own.")
     ] = 1,
+    verbose: VERBOSE = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="The run's folder.")
     ] = None,
@@ -78,10 +80,12 @@ def run(
         folder=output,
         command=["harness", *sys.argv[1:]],
     )
-    raise typer.Exit(execute(options) if times == 1 else repeat(options, times))
+    raise typer.Exit(
+        execute(options, verbose=verbose) if times == 1 else repeat(options, times, verbose=verbose)
+    )
 
 
-def repeat(options: Options, times: int) -> int:
+def repeat(options: Options, times: int, *, verbose: bool = False) -> int:
     """Run so often, each round in a folder of its own; the worst exit code (3 over 1 over 0).
 
     Rounds that were over when something ended the last one are told of all the same.
@@ -93,7 +97,7 @@ def repeat(options: Options, times: int) -> int:
         for number in range(1, times + 1):
             err.print(f"\nRound {number} of {times}", style="bold")
             one = replace(options, folder=folder / f"round-{number}")
-            codes.append(execute(one))
+            codes.append(execute(one, verbose=verbose))
             over.append(folder / f"round-{number}")
     finally:
         if over:
@@ -101,9 +105,9 @@ def repeat(options: Options, times: int) -> int:
     return max(codes)
 
 
-def execute(options: Options) -> int:
+def execute(options: Options, *, verbose: bool = False) -> int:
     """Run, report, print; the exit code."""
-    with LiveTrials() as live:
+    with LiveTrials(verbose=verbose) as live:
         end = until_done(carry_out(options, live))
     write_reports(end.folder)
     print_summary(out, end.folder)

@@ -1,14 +1,14 @@
-"""The console while trials run: phase, seconds, what is waited for, and how the subject fares.
+"""The console while trials run: what will be run, a line for each that is over, and the time left.
 
-On a terminal every running trial has its own lines that change in place; elsewhere (CI, a pipe)
-each change of phase is one plain line. The table at the end is in `summary`.
+On a terminal every running trial has its own lines that change in place. Who asks for more gets a
+plain line for each change of phase, too. The table at the end is in `summary`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
@@ -20,16 +20,22 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from harness.cluster.cpu_shares import shares
 from harness.history.records import PHASES
 from harness.host.progress import reporter
+from harness.report.describe import about, counted
 from harness.report.model import MARKS, Outcome, Verdict
 from harness.report.summary import STYLES, print_summary
 from harness.runs.fitting import NotApplicable
+from harness.runs.options import Job
+from harness.runs.outlook import Outlook
 
 __all__ = ["LiveTrials", "print_summary"]
 
-_NAME_WIDTH = 12
-_BAR_WIDTH = 24
+_NAME_WIDTH = 36
+_BAR_WIDTH = 14
+_WIDE = 130
+_NAMES_WIDTH = 24
 
 
 class Ended(Protocol):
@@ -49,8 +55,7 @@ class Ended(Protocol):
 class _Shown:
     """What is known of one running trial."""
 
-    trial: str
-    title: str
+    slug: str
     variant: str
     begun: float
     phase: str = ""
@@ -61,21 +66,30 @@ class _Shown:
     status: str = ""
     spinner: Spinner = field(default_factory=lambda: Spinner("dots"))
 
+    def __str__(self) -> str:
+        return f"{self.slug}[{self.variant}]"
+
 
 class LiveTrials:
     """Shows trials as they proceed; a context manager. Told by the run, never asks.
 
     Prints to the console that set-up uses (stderr), so that the two never draw over each other.
-    `clock` gives seconds and is replaced in tests.
+    `verbose`: phases, too. `clock` gives seconds and is replaced in tests.
     """
 
     def __init__(
-        self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic
+        self,
+        console: Console | None = None,
+        *,
+        verbose: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.console = console or reporter().console
+        self._verbose = verbose
         self._clock = clock
         self._trials: dict[str, _Shown] = {}
-        self._titles: list[str] = []
+        self._outlook = Outlook([], 1)
+        self._over = self._planned = 0
         self._live: Live | None = None
         self._by_outcome = True
 
@@ -90,32 +104,41 @@ class LiveTrials:
     ) -> None:
         self._stop()
 
-    def chosen(
-        self, variants: Mapping[str, Sequence[str]], left_out: Sequence[NotApplicable]
+    def planned(
+        self, jobs: Sequence[Job], left_out: Sequence[NotApplicable], *, by_outcome: bool
     ) -> None:
-        """Which scenarios will be run with an application, in which variants, and which not.
+        """What will be run and what not, and how long that will take; in the order of the report.
 
-        From here on verdicts stand for themselves: nobody said what to expect of that application.
+        Not `by_outcome`: nobody said what to expect, and verdicts stand for themselves.
         """
-        self._by_outcome = False
-        self._print(Text("These scenarios apply:"))
-        for slug, names in variants.items():
-            self._print(Text(f"  {slug}: {', '.join(names)}"))
+        self._by_outcome = by_outcome
+        self._planned = len(jobs)
+        self._outlook = Outlook(jobs, shares())
+        scenarios: dict[str, list[Job]] = {}
+        for job in jobs:
+            scenarios.setdefault(job.plan.scenario.slug, []).append(job)
+        trials = f"{counted(len(jobs), 'trial')} of {counted(len(scenarios), 'scenario')}"
+        self._print(Text(f"{trials}, {self._left()}", style="bold"))
+        width = max(map(len, scenarios))
+        for slug, each in scenarios.items():
+            alone = any(job.plan.placement.exclusive for job in each)
+            seconds = sum(job.seconds for job in each) / (1 if alone else min(shares(), len(each)))
+            names = ", ".join(job.plan.variant for job in each)
+            takes = f"{about(seconds)}, alone" if alone else about(seconds)
+            self._print(Text(f"  {slug:<{width}}  {names:<{_NAMES_WIDTH}}  {takes}"))
         if left_out:
-            self._print(Text("These do not:"))
-        for each in left_out:
-            self._print(Text(f"  {each.slug}: {each.why}"))
+            self._print(Text("These do not apply:"))
+        for not_run in left_out:
+            self._print(Text(f"  {not_run.slug}: {not_run.why}"))
 
-    def begin(self, trial: str, title: str, variant: str) -> None:
+    def begin(self, trial: str, slug: str, variant: str) -> None:
         """A trial has begun; `trial` is its id, under which everything else is told."""
         now = self._clock()
-        self._trials[trial] = _Shown(trial, title, variant, now, phase_begun=now)
-        if title not in self._titles:
-            self._titles.append(title)
-            self._print(Text(title, style="bold"))
-        if not self.console.is_terminal:
-            self._line(self._trials[trial], f"begins (trial {trial})")
-        elif self._live is None:
+        self._trials[trial] = shown = _Shown(slug, variant, now, phase_begun=now)
+        self._outlook.begin((slug, variant), now)
+        if self._verbose:
+            self._line(shown, f"begins (trial {trial})")
+        if self.console.is_terminal and self._live is None:
             self._live = Live(
                 get_renderable=self._render,
                 console=self.console,
@@ -127,7 +150,9 @@ class LiveTrials:
     def phase(self, trial: str, name: str) -> None:
         """The trial has entered a phase."""
         shown, now = self._trials[trial], self._clock()
-        if not self.console.is_terminal:
+        if name == "remove":
+            self._outlook.over((shown.slug, shown.variant), now)
+        if self._verbose:
             before = f"after {now - shown.phase_begun:.1f} s of {shown.phase}"
             self._line(shown, f"{name:<12}{before if shown.phase else ''}".rstrip())
         shown.phase, shown.phase_begun = name, now
@@ -144,21 +169,34 @@ class LiveTrials:
         self._trials[trial].status = text
 
     def end(self, trial: str, result: Ended) -> None:
-        """The trial is over; its verdict stays on the screen."""
+        """The trial is over; its verdict stays on the screen, with its reason if it is news."""
         shown = self._trials.pop(trial)
+        self._over += 1
         if not self._trials:
             self._stop()
-        text = Text("  ")
+        text = Text(f"[{self._over}/{self._planned}] ")
         text.append(f"{MARKS[result.verdict]} {result.verdict}", style=STYLES[result.verdict])
-        text.append(f"  {shown.variant}  {self._clock() - shown.begun:.0f} s")
+        text.append(f"  {shown}  {self._clock() - shown.begun:.0f} s")
         if self._by_outcome:
-            text.append(f"  ({result.outcome})")
-        text.append(f"\n    {result.deciding}", style="dim" if self.console.is_terminal else "")
+            text.append(f", {result.outcome}")
+        if self._over < self._planned:
+            text.append(f"; {self._left()} left in all", style="dim")
+        if not self._by_outcome or result.outcome != "as expected":
+            text.append(f"\n    {result.deciding}")
         self._print(text)
+
+    def again(self, slug: str, variant: str) -> None:
+        """A trial that the host kept from a verdict will be made once more."""
+        self._planned += 1
+        self._outlook.again((slug, variant))
+        self._print(Text("    the host is to blame: it is tried once more, alone"))
+
+    def _left(self) -> str:
+        return about(self._outlook.left(self._clock()))
 
     def _line(self, shown: _Shown, text: str) -> None:
         seconds = self._clock() - shown.begun
-        self._print(Text(f"  {seconds:6.1f} s  {shown.variant:<{_NAME_WIDTH}} {text}"))
+        self._print(Text(f"  {seconds:6.1f} s  {shown!s:<{_NAME_WIDTH}} {text}"))
 
     def _print(self, text: Text) -> None:
         # A terminal that is gone or a log on a full disk must not end a trial half way.
@@ -173,7 +211,8 @@ class LiveTrials:
 
     def _render(self) -> RenderableType:
         now = self._clock()
-        return Group(*(self._rows(shown, now) for shown in list(self._trials.values())))
+        over = Text(f"[{self._over}/{self._planned}] {self._left()} left in all", style="dim")
+        return Group(*(self._rows(shown, now) for shown in list(self._trials.values())), over)
 
     def _rows(self, shown: _Shown, now: float) -> RenderableType:
         grid = Table.grid(padding=(0, 1))
@@ -190,15 +229,13 @@ class LiveTrials:
         )
         waits = f"{_amount(shown.done)}/{_amount(shown.total)} s {shown.waits_for}" if total else ""
         seconds = Text(f"{now - shown.phase_begun:.0f} s", justify="right", style="cyan")
-        name = Text(shown.variant, style="bold", overflow="ellipsis")
-        wide = self.console.width >= 130
-        details = "   ".join(t for t in (waits, shown.status if wide else "") if t)
-        grid.add_row(shown.spinner, name, shown.phase, seconds, bar, details)
-        if wide or not shown.status:
+        name = Text(str(shown), style="bold", overflow="ellipsis")
+        details = "   ".join(text for text in (waits, shown.status) if text)
+        wide = self.console.width >= _WIDE
+        grid.add_row(shown.spinner, name, shown.phase, seconds, bar, details if wide else "")
+        if wide or not details:
             return grid
-        return Group(
-            grid, Text(f"  {shown.status}", style="dim", no_wrap=True, overflow="ellipsis")
-        )
+        return Group(grid, Text(f"  {details}", style="dim", no_wrap=True, overflow="ellipsis"))
 
 
 def _amount(value: float) -> str:

@@ -27,6 +27,16 @@ def seconds_text(value: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def about(value: float) -> str:
+    """A time that is only estimated: `about 40 s`, `about 6 min`, `about 1 h 20 min`."""
+    if value < 100:
+        return f"about {max(1, round(value / 10)) * 10} s"
+    minutes = round(value / 60)
+    if minutes < 60:
+        return f"about {minutes} min"
+    return f"about {minutes // 60} h {minutes % 60:02d} min"
+
+
 def headline(run: Run, trials: Sequence[Trial]) -> str:
     """The first line of the report: how the run ended, in one sentence."""
     total = len(trials)
@@ -37,10 +47,10 @@ def headline(run: Run, trials: Sequence[Trial]) -> str:
         failed = sum(t.verdict == "failed" for t in trials)
         unknown = sum(t.verdict == "inconclusive" for t in trials)
         if failed:
-            return f"{name} does not survive {failed} of {_scenarios(total)}"
+            return f"{name} does not survive {failed} of {counted(total, 'scenario')}"
         if unknown:
-            return f"{name}: {unknown} of {_scenarios(total)} inconclusive"
-        return f"{name} survives {_scenarios(total)}"
+            return f"{name}: {unknown} of {counted(total, 'scenario')} inconclusive"
+        return f"{name} survives {counted(total, 'scenario')}"
     good = sum(t.outcome == "as expected" for t in trials)
     if good == total:
         if total == 2 and len({t.slug for t in trials}) == 1:
@@ -89,8 +99,9 @@ def _names(trials: Sequence[Trial], limit: int = 4) -> str:
     return ", ".join(names) + (f" and {more} more" if more else "")
 
 
-def _scenarios(count: int) -> str:
-    return "1 scenario" if count == 1 else f"{count} scenarios"
+def counted(count: int, what: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def outcome_text(trial: Trial, judged_by: Judged) -> str:
@@ -104,7 +115,14 @@ def outcome_text(trial: Trial, judged_by: Judged) -> str:
 
 
 def reason_text(trial: Trial) -> str:
-    """The deciding reason; a survival is decided by all that held and by the exposure."""
+    """The deciding reason, with what kept an earlier attempt from a verdict."""
+    if trial.instead_of is None:
+        return _deciding(trial)
+    return f"{_deciding(trial)} (tried again, alone; at first: {trial.instead_of.deciding})"
+
+
+def _deciding(trial: Trial) -> str:
+    """A survival is decided by all that held and by the exposure."""
     if trial.verdict != "survived":
         return trial.deciding
     felt = dict.fromkeys(

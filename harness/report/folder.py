@@ -31,6 +31,7 @@ from harness.judgement.contention import most_crowded
 from harness.report.compare import compare
 from harness.report.describe import headline, why_exit
 from harness.report.model import (
+    Attempt,
     Judged,
     Phase,
     Report,
@@ -124,6 +125,7 @@ def read_trial(folder: Path) -> TrialSource:
         slug=str(facts.get("slug") or scenario.get("slug") or folder.name.partition("__")[0]),
         title=str(facts.get("title") or scenario.get("title") or folder.name),
         variant=variant,
+        instead_of=Attempt(**facts["instead_of"]) if facts.get("instead_of") else None,
         source=str(scenario.get("source", "")),
         expected=expected,
         verdict=verdict["verdict"],
@@ -165,9 +167,15 @@ def zero_of(history: History) -> int:
 
 def _trial_folders(folder: Path, facts: Json) -> list[Path]:
     named = [folder / name for name in facts.get("trials", [])]
-    # What a killed run had not yet listed is reported too.
+    # What a killed run had not yet listed is reported too; an attempt that was made again is not.
     found = sorted(p.parent for p in folder.glob(f"*/{HISTORY_FILE}"))
-    return [f for f in named if (f / HISTORY_FILE).is_file()] + [f for f in found if f not in named]
+    replaced = {
+        folder / instead_of["folder"]
+        for each in found
+        if (instead_of := _json(each / TRIAL_FILE, {}).get("instead_of"))
+    }
+    unlisted = [f for f in found if f not in named and f not in replaced]
+    return [f for f in named if (f / HISTORY_FILE).is_file()] + unlisted
 
 
 def _run(folder: Path, facts: Json, trials: Sequence[Trial]) -> Run:

@@ -80,10 +80,18 @@ class ReportedTraffic(Model):
     outcomes: dict[str, int]
 
 
+class Attempt(Model):
+    """A trial that the host kept from a verdict, and that was made again; its folder is kept."""
+
+    folder: str
+    deciding: str
+
+
 class Trial(Model):
     """One trial: its identity, its verdict and everything that the verdict rests on.
 
-    `scale` divides probe periods, windows and graces; 1 is faithful.
+    `scale` divides probe periods, windows and graces; 1 is faithful. `instead_of` is the attempt
+    in whose place this one was made, alone on the cluster.
     """
 
     folder: str
@@ -112,6 +120,7 @@ class Trial(Model):
     traffic: list[ReportedTraffic]
     versions: dict[str, Any]
     cluster: str | None = None
+    instead_of: Attempt | None = None
     namespaces: list[str] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     residue: list[str] = Field(default_factory=list)

@@ -12,7 +12,7 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -36,7 +36,8 @@ SCHEMA = 1
 class Summary:
     """What `run.json` says beside the trials; `subject` None: sample subjects, by outcome.
 
-    `complete`: nothing ended the run before its last trial.
+    `complete`: nothing ended the run before its last trial. `tried_again`: trials, by folder, that
+    were made in place of others, whose folders are kept.
     """
 
     started: float
@@ -47,6 +48,7 @@ class Summary:
     not_applicable: Sequence[NotApplicable] = ()
     residue: Sequence[str] = ()
     complete: bool = True
+    tried_again: Mapping[str, str] = field(default_factory=dict)
 
 
 def finish(
@@ -73,6 +75,7 @@ def finish(
         "host": host_summary(),
         "versions": dict(summary.versions),
         "trials": list(trials),
+        "tried_again": dict(summary.tried_again),
         "not_applicable": [asdict(n) for n in summary.not_applicable],
         "residue": list(summary.residue),
         "peak_memory_bytes": peak_memory(),

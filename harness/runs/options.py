@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -16,13 +16,15 @@ from harness.trial.trial import TrialPlan
 class RunListener(Listener, Protocol):
     """Who is told how a run proceeds."""
 
-    def chosen(
-        self, variants: Mapping[str, Sequence[str]], left_out: Sequence[NotApplicable]
+    def planned(
+        self, jobs: Sequence[Job], left_out: Sequence[NotApplicable], *, by_outcome: bool
     ) -> None: ...
 
-    def begin(self, trial: str, title: str, variant: str) -> None: ...
+    def begin(self, trial: str, slug: str, variant: str) -> None: ...
 
     def end(self, trial: str, result: Result) -> None: ...
+
+    def again(self, slug: str, variant: str) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,16 @@ class TrialEnd:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A trial to be carried out, the seconds that it will take (see `durations`), and how it is
+    planned once more, alone on its cluster, after an attempt that came to nothing."""
+
+    plan: TrialPlan
+    seconds: float
+    again: Callable[[TrialEnd], Awaitable[TrialPlan]]
+
+
 @dataclass
 class RunEnd:
     """A finished run; `exit_code` as in the design."""
@@ -70,11 +82,11 @@ class RunEnd:
 class Quiet:
     """A listener for those who look at the outcome only."""
 
-    def chosen(
-        self, variants: Mapping[str, Sequence[str]], left_out: Sequence[NotApplicable]
+    def planned(
+        self, jobs: Sequence[Job], left_out: Sequence[NotApplicable], *, by_outcome: bool
     ) -> None: ...
 
-    def begin(self, trial: str, title: str, variant: str) -> None: ...
+    def begin(self, trial: str, slug: str, variant: str) -> None: ...
 
     def phase(self, trial: str, name: str) -> None: ...
 
@@ -83,3 +95,5 @@ class Quiet:
     def status(self, trial: str, text: str) -> None: ...
 
     def end(self, trial: str, result: Result) -> None: ...
+
+    def again(self, slug: str, variant: str) -> None: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from harness.declare import AS_GIVEN, Scenario
@@ -14,10 +15,10 @@ from harness.manifest import scale as manifest_scale
 from harness.manifest.subject_file import SubjectFile
 from harness.manifest.subject_reading import load_subject
 from harness.manifest.variants import Layers
-from harness.runs import catalog
+from harness.runs import catalog, durations
 from harness.runs.catalog import Found
 from harness.runs.fitting import NotApplicable, fit, unsupported
-from harness.runs.options import Options
+from harness.runs.options import Job, Options, TrialEnd
 from harness.runs.prepare import Manifests, Terms, place, read
 from harness.trial.trial import TrialPlan
 
@@ -78,23 +79,37 @@ async def prepare(
 
 
 async def plan(
-    prepared: Prepared, variant: str, supply: Supply, *, seed: int, folder: Path
+    prepared: Prepared,
+    variant: str,
+    supply: Supply,
+    *,
+    seed: int,
+    folder: Path,
+    after: TrialEnd | None = None,
 ) -> TrialPlan:
-    """Everything decided for one trial; its images are in the registry afterwards."""
+    """Everything decided for one trial; its images are in the registry afterwards.
+
+    `after`: an attempt that came to nothing, in whose place this one is made, alone.
+    """
     scenario, manifests = prepared.scenario, prepared.variants[variant]
     expect = scenario.variants[variant]
     terms = Terms(
         trial=secrets.token_hex(3),
         faults=catalog.faults_of(scenario),
         load=scenario.load,
-        alone=scenario.exclusive,
+        alone=scenario.exclusive or after is not None,
         extra_images=_images_of_faults(scenario, manifests.subject),
         seed=seed,
-        folder=folder / f"{scenario.slug}__{variant}",
+        folder=folder / f"{scenario.slug}__{variant}{'__alone' if after else ''}",
         declared={
             "slug": scenario.slug,
             "title": scenario.title,
             "variant": variant,
+            "instead_of": after
+            and {
+                "folder": after.plan.placement.folder.name,
+                "deciding": after.result.deciding,
+            },
             "scenario": scenario.to_json(),
             "expect": {
                 "verdict": expect.verdict,
@@ -104,6 +119,17 @@ async def plan(
     )
     placement = await place(manifests, terms, supply)
     return TrialPlan(placement=placement, scenario=scenario, variant=variant, expect=expect)
+
+
+async def job(prepared: Prepared, variant: str, supply: Supply, *, seed: int, folder: Path) -> Job:
+    """The plan of a trial, how long it will take, and how it is planned once more."""
+    planned = partial(plan, prepared, variant, supply, seed=seed, folder=folder)
+    first = await planned()
+    return Job(
+        plan=first,
+        seconds=durations.expected(first),
+        again=lambda after: planned(after=after),
+    )
 
 
 def _images_of_faults(scenario: Scenario, subject: SubjectFile) -> list[str]:

@@ -50,12 +50,18 @@ def close_run(
     folder: Path, *, started: float, command: Sequence[str], subject: Path | None
 ) -> None:
     """Write `run.json` for trials that other processes ran into one folder."""
-    trials = sorted(folder.glob(f"*/{TRIAL_FILE}"), key=lambda p: p.stat().st_mtime)
-    declared = [orjson.loads(path.read_bytes()) for path in trials]
+    files = sorted(folder.glob(f"*/{TRIAL_FILE}"), key=lambda p: p.stat().st_mtime)
+    declared = [orjson.loads(path.read_bytes()) for path in files]
+    tried_again = {
+        file.parent.name: each["instead_of"]["folder"]
+        for file, each in zip(files, declared, strict=True)
+        if each.get("instead_of")
+    }
+    trials = [each.parent for each in files if each.parent.name not in tried_again.values()]
     finish(
         folder,
-        [path.parent.name for path in trials],
-        [judge_folder(path.parent) for path in trials],
+        [each.name for each in trials],
+        [judge_folder(each) for each in trials],
         Summary(
             started=started,
             seed=declared[0]["seed"],
@@ -63,6 +69,7 @@ def close_run(
             subject=subject,
             versions=declared[0]["versions"],
             residue=[line for each in declared for line in each["residue"]],
+            tried_again=tried_again,
         ),
     )
 

@@ -26,8 +26,8 @@ from harness.runs.folder import (
     read_run,
 )
 from harness.runs.options import Options, Quiet, RunEnd, RunListener, TrialEnd
-from harness.runs.plans import Prepared, plan, prepare, select, subject_of
-from harness.runs.schedule import leased, side_by_side
+from harness.runs.plans import Prepared, job, prepare, select, subject_of
+from harness.runs.pool import Pool
 from harness.trial.equipment import needed_addons
 
 
@@ -50,26 +50,21 @@ async def carry_out(options: Options, listener: RunListener) -> RunEnd:
             f"no scenario applies:\n    {reasons}",
             remedy="bind the roles that are missing in harness.toml, or choose other scenarios",
         )
-    if options.subject is not None:
-        scenarios = {each.scenario.slug: list(each.variants) for each in prepared}
-        listener.chosen(scenarios, end.not_applicable)
     private_folder(end.folder)
     # Minutes of compiling do not belong between two trials.
     for name in needed_addons(f for p in prepared for f in catalog.faults_of(p.scenario)):
         await addons.build(name)
     seed = options.seed if options.seed is not None else secrets.randbelow(2**31)
+    jobs = [
+        await job(each, name, supply, seed=seed, folder=end.folder)
+        for each in prepared
+        for name in each.variants
+    ]
+    listener.planned(jobs, end.not_applicable, by_outcome=options.subject is None)
     find = partial(find_cluster, options, smallest(p.scenario.shape for p in prepared))
     started, complete = time.time(), False
     try:
-        for each in prepared:
-            plans = [
-                await plan(each, name, supply, seed=seed, folder=end.folder)
-                for name in each.variants
-            ]
-            # Those that need the cluster alone would only wait for each other.
-            alone = any(p.placement.exclusive for p in plans)
-            for batch in [[p] for p in plans] if alone else [plans]:
-                await side_by_side(batch, find, listener, end.trials)
+        await Pool(find, listener).carry_out(jobs, end.trials)
         complete = True
     finally:
         # Whatever ends a run, what was found out by then can be read.
@@ -87,6 +82,11 @@ async def carry_out(options: Options, listener: RunListener) -> RunEnd:
                     not_applicable=end.not_applicable,
                     residue=[line for t in end.trials for line in t.residue],
                     complete=complete,
+                    tried_again={
+                        t.plan.placement.folder.name: instead_of["folder"]
+                        for t in end.trials
+                        if (instead_of := t.plan.placement.declared["instead_of"])
+                    },
                 ),
             )
     end.exit_code = read_run(end.folder)["exit_code"]
@@ -103,11 +103,12 @@ async def run_variant(found: Found, variant: str, options: Options) -> TrialEnd:
     made = await prepare(found, subject_of(found, options), options, supply)
     if isinstance(made, NotApplicable):
         raise UsageError(f"{made.slug} does not apply: {made.why}", remedy="leave it out with -k")
-    each = await plan(
+    each = await job(
         made,
         variant,
         supply,
         seed=options.seed if options.seed is not None else secrets.randbelow(2**31),
         folder=options.folder or new_folder(),
     )
-    return await leased(each, partial(find_cluster, options, made.scenario.shape), Quiet())
+    find = partial(find_cluster, options, made.scenario.shape)
+    return await Pool(find, Quiet()).conclude(each)

@@ -1,14 +1,13 @@
 """When trials run: each under its lease and in its room; one trial run, judged and stored.
 
 The same for `harness run` and for pytest's items, in one process or in several: what keeps trials
-apart is on the disk, beside the cluster.
+apart is on the disk, beside the cluster. Which begin first, and which are tried again, `pool` says.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 
 from harness.cluster import capacity, residue
@@ -16,6 +15,7 @@ from harness.cluster.reservations import reserved
 from harness.history.run_files import TRIAL_FILE, VERDICT_FILE
 from harness.host.files import write_json
 from harness.judgement.verdict import judge
+from harness.runs import durations
 from harness.runs.connections import Find, leased_cluster
 from harness.runs.options import RunListener, TrialEnd
 from harness.trial.equipment import equip
@@ -23,50 +23,44 @@ from harness.trial.placement import Connections
 from harness.trial.trial import TrialPlan, run_trial
 
 
-async def side_by_side(
-    plans: Sequence[TrialPlan], find: Find, listener: RunListener, ended: list[TrialEnd]
-) -> None:
-    """Trials that begin as soon as each has its lease and its room; their ends go into `ended`.
+async def leased(
+    each: TrialPlan, find: Find, listener: RunListener, removing: Callable[[], None]
+) -> TrialEnd:
+    """One trial under its lease: in its room beside others, or alone on the cluster.
 
-    An error of one keeps none of the others from its end, and is raised when all are over. When
-    this is cancelled, all of them are, and each has undone what it did when it returns.
+    `removing` is called when nothing more of it is judged, and it is only taken away.
     """
-    tasks = [asyncio.create_task(leased(each, find, listener)) for each in plans]
-    try:
-        await asyncio.wait(tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        ended += [each for each in results if isinstance(each, TrialEnd)]
-    for each in results:
-        if isinstance(each, BaseException):
-            raise each
-
-
-async def leased(each: TrialPlan, find: Find, listener: RunListener) -> TrialEnd:
-    """One trial under its lease: in its room beside others, or alone on the cluster."""
     placement = each.placement
     purpose = f"{each.scenario.slug}[{each.variant}]"
     async with leased_cluster(find, exclusive=placement.exclusive, purpose=purpose) as connections:
         if placement.exclusive:
-            return await _equipped(each, connections, listener)
+            return await _equipped(each, connections, listener, removing)
         need = capacity.asked([*placement.isolation.objects, *placement.released])
         namespaces = list(placement.isolation.namespaces.values())
-        async with reserved(connections.kube, connections.cluster.folder, need, namespaces):
-            return await _equipped(each, connections, listener)
+        room = reserved(connections.kube, connections.cluster.folder, need, namespaces)
+        async with room as give_back:
+
+            def all_given_back() -> None:
+                give_back()
+                removing()
+
+            return await _equipped(each, connections, listener, all_given_back)
 
 
-async def _equipped(each: TrialPlan, connections: Connections, listener: RunListener) -> TrialEnd:
+async def _equipped(
+    each: TrialPlan, connections: Connections, listener: RunListener, removing: Callable[[], None]
+) -> TrialEnd:
     await equip(connections, each.placement.faults)
-    return await trial(each, connections, listener)
+    return await trial(each, connections, listener, removing)
 
 
-async def trial(each: TrialPlan, connections: Connections, listener: RunListener) -> TrialEnd:
+async def trial(
+    each: TrialPlan, connections: Connections, listener: RunListener, removing: Callable[[], None]
+) -> TrialEnd:
     """Run, judge and store one trial."""
     begin, wall = time.monotonic(), time.time()
-    listener.begin(each.placement.trial, each.scenario.title, each.variant)
-    ended = await run_trial(each, connections, listener)
+    listener.begin(each.placement.trial, each.scenario.slug, each.variant)
+    ended = await run_trial(each, connections, listener, removing)
     result = judge(ended.history, each.scenario.objectives, each.expect)
     took = time.monotonic() - begin
     # Told before anything is written: a full disk takes no verdict back.
@@ -85,4 +79,6 @@ async def trial(each: TrialPlan, connections: Connections, listener: RunListener
         },
     )
     write_json(each.placement.folder / VERDICT_FILE, result.to_json())
+    if result.verdict != "inconclusive":
+        durations.learn(each, ended.history)
     return TrialEnd(each, result, ended.residue, took, asdict(connections.cluster.versions))

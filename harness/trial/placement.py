@@ -13,8 +13,8 @@ from harness.faults.base import Fault
 from harness.history.facts import Json
 from harness.kube.client import Kube
 from harness.manifest.isolation import Isolation
-from harness.manifest.objects import Object
-from harness.manifest.subject_file import SubjectFile
+from harness.manifest.objects import Object, Ref
+from harness.manifest.subject_file import Role, SubjectFile
 from harness.nodes.nodes import NodeCommands
 from harness.undo.ledger import Ledger
 from harness.undo.reach import World
@@ -65,6 +65,16 @@ class Placement:
     images: Mapping[str, str]
     declared: Json = field(default_factory=dict)
     in_path: Sequence[str] = ()
+
+    def placed_roles(self) -> dict[str, Role]:
+        """The subject's roles, each with its object in the trial's namespace."""
+        return {name: self._placed(role) for name, role in self.subject.roles.items()}
+
+    def _placed(self, role: Role) -> Role:
+        given = self.isolation.namespaces
+        namespace = role.ref.namespace or self.subject.subject.namespace
+        ref = Ref(role.ref.kind, role.ref.name, given.get(namespace, namespace), role.ref.port)
+        return role.model_copy(update={"ref": ref})
 
 
 class CannotConclude(Exception):  # noqa: N818 - it is a verdict, not an error

@@ -35,8 +35,7 @@ from harness.load.generator import Generator
 from harness.manifest.facts import facts
 from harness.manifest.images import images
 from harness.manifest.interpose import led_to
-from harness.manifest.objects import Object, Ref, find, overlaid
-from harness.manifest.subject_file import Role
+from harness.manifest.objects import Object, find, overlaid
 from harness.manifest.variants import apply_order
 from harness.nodes.audit import AuditLog
 from harness.nodes.images import pull
@@ -82,7 +81,7 @@ class Stage:
         self.observer = Observer(connections.kube, self.history, self.writer)
         self.faults = list(placement.faults)
         self.namespaces = list(placement.isolation.namespaces.values())
-        self.roles = {n: self._placed(r) for n, r in placement.subject.roles.items()}
+        self.roles = placement.placed_roles()
         self.objects = list(placement.isolation.objects)
         self.released = list(placement.released)
         self.context = FaultContext(
@@ -440,13 +439,6 @@ class Stage:
         self.writer.append("problem", blame=blame, message=message)
 
     # -- inside -----------------------------------------------------------------------------
-
-    def _placed(self, role: Role) -> Role:
-        """The role with its object in the trial's namespace."""
-        given = self.placement.isolation.namespaces
-        namespace = role.ref.namespace or self.placement.subject.subject.namespace
-        ref = Ref(role.ref.kind, role.ref.name, given.get(namespace, namespace), role.ref.port)
-        return role.model_copy(update={"ref": ref})
 
     def _labels_of(self, namespace: str) -> Json:
         """Labels that the subject's own Namespace object declares, such as Pod Security's."""

@@ -52,14 +52,17 @@ class Ended:
     residue: tuple[str, ...]
 
 
-async def run_trial(plan: TrialPlan, connections: Connections, listener: Listener) -> Ended:
+async def run_trial(
+    plan: TrialPlan, connections: Connections, listener: Listener, removing: Callable[[], None]
+) -> Ended:
     """Carry out one trial and return its history; raises only if it was interrupted.
 
     Whatever else goes wrong is a `problem` in the history, which makes the verdict inconclusive.
+    `removing` is called when nothing is judged any more and the subject is only taken away.
     """
     stage = Stage(plan.placement, connections, listener)
     try:
-        residue = await _Trial(plan, stage).run()
+        residue = await _Trial(plan, stage, removing).run()
     finally:
         stage.writer.close()
     stage.history.poll()
@@ -69,9 +72,10 @@ async def run_trial(plan: TrialPlan, connections: Connections, listener: Listene
 class _Trial:
     """The phases."""
 
-    def __init__(self, plan: TrialPlan, stage: Steps) -> None:
+    def __init__(self, plan: TrialPlan, stage: Steps, removing: Callable[[], None]) -> None:
         self.plan = plan
         self.stage = stage
+        self.removing = removing
         self.history = stage.history
         self.objectives = plan.scenario.objectives
         self.faults = stage.faults
@@ -98,6 +102,7 @@ class _Trial:
                 stage.writer.append("note", text=traceback.format_exc())
                 stage.problem("harness", f"a defect: {type(error).__name__}: {error}")
         finally:
+            self.removing()
             # Also when interrupted: an asyncio task may await freely once its cancellation came.
             left += await self._cleaned("remove", stage.remove)
         left += await self._cleaned("prove clean", stage.residue)

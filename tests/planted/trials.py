@@ -92,7 +92,7 @@ async def carry_out(
     async def found() -> Cluster:
         return connections.cluster
 
-    return await leased(each, found, listener or Quiet())
+    return await leased(each, found, listener or Quiet(), lambda: None)
 
 
 @asynccontextmanager

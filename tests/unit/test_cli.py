@@ -118,7 +118,7 @@ def test_rounds_have_folders_of_their_own_and_the_worst_decides(
 ) -> None:
     codes = iter([0, 3, 1])
 
-    def execute(options: Options) -> int:
+    def execute(options: Options, *, verbose: bool) -> int:
         assert options.folder is not None
         write_run(options.folder, FRAGILE)
         return next(codes)
@@ -134,7 +134,7 @@ def test_rounds_have_folders_of_their_own_and_the_worst_decides(
 def test_rounds_that_were_over_are_told_when_one_is_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def execute(options: Options) -> int:
+    def execute(options: Options, *, verbose: bool) -> int:
         assert options.folder is not None
         if options.folder.name == "round-2":
             raise Interrupted(signal.SIGINT)

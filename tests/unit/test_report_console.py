@@ -5,14 +5,21 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import orjson
 import pytest
 from histories import FRAGILE, HARDENED, NOT_FELT, write_run
 from rich.console import Console
 from typer.testing import CliRunner
 
 from harness.cli import build
+from harness.history.run_files import RUN_FILE, TRIAL_FILE
+from harness.report import console as console_of_trials
 from harness.report.console import LiveTrials
+from harness.report.describe import reason_text
+from harness.report.folder import load_run
 from harness.report.model import Outcome, Verdict
 from harness.report.rounds import print_rounds
 from harness.report.screenshot import screenshot
@@ -35,53 +42,68 @@ class Clock:
         return self.now
 
 
-def play(console: Console) -> None:
+def job(slug: str, variant: str, seconds: float, *, alone: bool = False) -> Any:
+    scenario = SimpleNamespace(slug=slug)
+    placement = SimpleNamespace(exclusive=alone)
+    each = SimpleNamespace(scenario=scenario, variant=variant, placement=placement)
+    return SimpleNamespace(plan=each, seconds=seconds)
+
+
+@pytest.fixture(autouse=True)
+def _two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console_of_trials, "shares", lambda: 2)
+
+
+def play(console: Console, *, verbose: bool = False) -> list[str]:
+    """Two trials side by side, of which one is tried again; the lines that they leave."""
     clock = Clock()
-    with LiveTrials(console, clock=clock) as live:
-        live.begin("3fa2", "A slow database", "fragile")
-        live.begin("77b1", "A slow database", "hardened")
+    with LiveTrials(console, verbose=verbose, clock=clock) as live:
+        jobs = [
+            job("slow", "fragile", 60),
+            job("slow", "hardened", 60),
+            job("stuck", "a", 120, alone=True),
+        ]
+        left_out = [NotApplicable("lost", "A title", "needs role worker")]
+        live.planned(jobs, left_out, by_outcome=True)
+        live.begin("3fa2", "slow", "fragile")
+        live.begin("77b1", "slow", "hardened")
         live.phase("3fa2", "preflight")
         clock.now += 1.25
         live.phase("3fa2", "control")
-        live.phase("77b1", "preflight")
-        clock.now += 8
-        live.phase("3fa2", "sustain")
-        live.progress("3fa2", 12.4, 33, "felt")
-        live.status("3fa2", "98% ok, ready 2/3, 1 restarts")
-        clock.now += 30
+        clock.now += 58.75
+        live.phase("3fa2", "remove")
+        live.phase("77b1", "remove")
+        clock.now += 10
         live.end("3fa2", End())
-        live.end("77b1", End("survived", "as expected", "0 restarts of workload"))
+        live.end("77b1", End("inconclusive", "inconclusive", "the machine was taken"))
+        live.again("slow", "hardened")
+    output: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return output.splitlines()
 
 
-def test_what_applies_is_said_before_anything_starts() -> None:
-    console = Console(file=io.StringIO(), width=80, force_terminal=False)
-    left_out = [NotApplicable("stuck-volume", "A title", "needs role worker")]
-    with LiveTrials(console) as live:
-        live.chosen({"slow": ["as-given", "tuned"]}, left_out)
-    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
-        "These scenarios apply:",
-        "  slow: as-given, tuned",
-        "These do not:",
-        "  stuck-volume: needs role worker",
+def test_the_plan_comes_first_and_then_a_line_for_each_trial_with_the_time_left() -> None:
+    assert play(Console(file=io.StringIO(), width=80, force_terminal=False)) == [
+        "3 trials of 2 scenarios, about 3 min",
+        "  slow   fragile, hardened         about 60 s",
+        "  stuck  a                         about 2 min, alone",
+        "These do not apply:",
+        "  lost: needs role worker",
+        "[1/3] ✗ failed  slow[fragile]  70 s, as expected; about 2 min left in all",
+        "[2/3] ? inconclusive  slow[hardened]  70 s, inconclusive; about 2 min left in all",
+        "    the machine was taken",
+        "    the host is to blame: it is tried once more, alone",
     ]
 
 
-def test_without_a_terminal_each_phase_is_one_plain_line() -> None:
-    console = Console(file=io.StringIO(), width=80, force_terminal=False)
-    play(console)
-    output = console.file.getvalue()  # type: ignore[attr-defined]
-    assert output.splitlines() == [
-        "A slow database",
-        "     0.0 s  fragile      begins (trial 3fa2)",
-        "     0.0 s  hardened     begins (trial 77b1)",
-        "     0.0 s  fragile      preflight",
-        "     1.2 s  fragile      control     after 1.2 s of preflight",
-        "     1.2 s  hardened     preflight",
-        "     9.2 s  fragile      sustain     after 8.0 s of control",
-        "  ✗ failed  fragile  39 s  (as expected)",
-        "    3 of 3 replicas restarted by liveness",
-        "  ✓ survived  hardened  39 s  (as expected)",
-        "    0 restarts of workload",
+def test_who_asks_for_more_gets_a_line_for_each_phase() -> None:
+    lines = play(Console(file=io.StringIO(), width=80, force_terminal=False), verbose=True)
+    assert [" ".join(line.split()) for line in lines if " s  slow" in line] == [
+        "0.0 s slow[fragile] begins (trial 3fa2)",
+        "0.0 s slow[hardened] begins (trial 77b1)",
+        "0.0 s slow[fragile] preflight",
+        "1.2 s slow[fragile] control after 1.2 s of preflight",
+        "60.0 s slow[fragile] remove after 58.8 s of control",
+        "60.0 s slow[hardened] remove",
     ]
 
 
@@ -90,7 +112,8 @@ def test_on_a_terminal_a_row_tells_phase_wait_and_status(width: int) -> None:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     clock = Clock()
     with LiveTrials(console, clock=clock) as live:
-        live.begin("3fa2", "A slow database", "fragile")
+        live.planned([job("slow", "fragile", 60)], [], by_outcome=True)
+        live.begin("3fa2", "slow", "fragile")
         live.phase("3fa2", "sustain")
         live.progress("3fa2", 12.4, 33, "felt")
         live.status("3fa2", "98% ok, ready 2/3, 1 restarts")
@@ -98,7 +121,8 @@ def test_on_a_terminal_a_row_tells_phase_wait_and_status(width: int) -> None:
         plain = Console(file=io.StringIO(), width=width)
         plain.print(live._render())
     text = plain.file.getvalue()  # type: ignore[attr-defined]
-    for part in ("fragile", "sustain", "34 s", "12/33 s felt", "98% ok, ready 2/3, 1 restarts"):
+    told = ("slow[fragile]", "[0/1] about 40 s left", "sustain", "34 s", "12/33 s felt")
+    for part in (*told, "98% ok, ready 2/3, 1 restarts"):
         assert part in text
     assert max(map(len, text.splitlines())) <= width
 
@@ -107,7 +131,8 @@ def test_an_error_in_the_run_leaves_no_live_display_behind() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True)
     live = LiveTrials(console)
     with pytest.raises(RuntimeError, match="cluster is gone"), live:
-        live.begin("3fa2", "A slow database", "fragile")
+        live.planned([job("slow", "fragile", 60)], [], by_outcome=True)
+        live.begin("3fa2", "slow", "fragile")
         raise RuntimeError("the cluster is gone")
     assert live._live is None
 
@@ -143,6 +168,18 @@ def test_the_table_says_everything_at_any_width(tmp_path: Path, width: int) -> N
     ):
         assert part in words, part
     assert str(folder) in output.replace("\n", "")
+
+
+def test_a_second_attempt_stands_for_the_first_and_says_so(tmp_path: Path) -> None:
+    first, second = replace(FRAGILE, variant="first"), replace(FRAGILE, variant="second")
+    folder = write_run(tmp_path / "run", first, second)
+    trial, run = folder / f"{FRAGILE.slug}__second" / TRIAL_FILE, folder / RUN_FILE
+    replaced = {"folder": f"{FRAGILE.slug}__first", "deciding": "the machine was taken"}
+    trial.write_bytes(orjson.dumps({**orjson.loads(trial.read_bytes()), "instead_of": replaced}))
+    run.write_bytes(orjson.dumps({**orjson.loads(run.read_bytes()), "trials": [trial.parent.name]}))
+    (reported,) = load_run(folder).report.trials
+    assert reported.variant == "second"
+    assert reason_text(reported).endswith("(tried again, alone; at first: the machine was taken)")
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -219,9 +256,9 @@ def test_a_screenshot_of_no_size_is_refused(tmp_path: Path) -> None:
 def test_an_application_of_ones_own_is_told_its_verdict_and_no_outcome() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=False)
     with LiveTrials(console) as live:
-        live.chosen({"slow": ["as-given"]}, [])
-        live.begin("3fa2", "A slow database", "as-given")
+        live.planned([job("slow", "as-given", 60)], [], by_outcome=False)
+        live.begin("3fa2", "slow", "as-given")
         live.end("3fa2", End("failed", "wrong verdict"))
     output: str = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "✗ failed  as-given" in output
+    assert "✗ failed  slow[as-given]" in output
     assert "wrong" not in output

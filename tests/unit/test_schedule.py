@@ -1,26 +1,25 @@
-"""Trials side by side: what happens to the others, and to the run, when one of them goes wrong."""
+"""One trial under its lease: what others left is away before, what it leaves is known after."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import orjson
 import pytest
-from judged import Slow, calm, declared
+from judged import calm, declared
 
 from harness.cluster import clusters, residue
 from harness.cluster.leases import cluster_lease
 from harness.declare import Expect
 from harness.errors import HostError
-from harness.judgement.verdict import Result, judge
-from harness.runs import catalog, connections, run, schedule
+from harness.judgement.verdict import Result
+from harness.runs import connections, schedule
 from harness.runs.connections import leased_cluster
-from harness.runs.options import Options, Quiet, TrialEnd
+from harness.runs.options import Quiet
 from harness.trial.trial import Ended
 from harness.undo import healing
 from harness.undo.ledger import Ledger
@@ -28,153 +27,14 @@ from harness.undo.reach import World
 from harness.undo.record import Record
 from harness.undo.registry import undo
 
-Trial = Callable[[str], Awaitable[Any]]
-
 
 def plan(name: str, folder: Path, *, exclusive: bool = False) -> Any:
     placement = SimpleNamespace(exclusive=exclusive, folder=folder / name)
     return SimpleNamespace(variant=name, placement=placement)
 
 
-def end_of(each: Any, *left: str) -> TrialEnd:
-    result = judge(calm().until(), declared(), Expect("survived"))
-    return TrialEnd(each, result, left, 1.0, {"kubernetes": "v1"})
-
-
-@pytest.fixture
-def trials(monkeypatch: pytest.MonkeyPatch) -> dict[str, Trial]:
-    """What the trial of each variant does instead of using a cluster."""
-    does: dict[str, Trial] = {}
-
-    async def leased(each: Any, *_: Any) -> TrialEnd:
-        await does[each.variant](each.variant)
-        return end_of(each)
-
-    monkeypatch.setattr(schedule, "leased", leased)
-    return does
-
-
-async def side_by_side(names: Sequence[str], folder: Path, ended: list[TrialEnd]) -> None:
-    plans = [plan(name, folder) for name in names]
-    await schedule.side_by_side(plans, _nowhere, Quiet(), ended)
-
-
 async def _nowhere() -> Any:
     raise AssertionError("no cluster is asked for")
-
-
-async def _ends(_: str) -> None:
-    await asyncio.sleep(0.02)
-
-
-async def _defect(_: str) -> None:
-    raise ZeroDivisionError("a defect")
-
-
-def test_an_error_of_one_keeps_none_of_the_others_from_their_end(
-    trials: dict[str, Trial], tmp_path: Path
-) -> None:
-    trials.update(a=_ends, b=_defect, c=_ends)
-    ended: list[TrialEnd] = []
-    with pytest.raises(ZeroDivisionError):
-        asyncio.run(side_by_side("abc", tmp_path, ended))
-    assert [each.plan.variant for each in ended] == ["a", "c"]
-
-
-def test_cancelled_it_returns_when_everybody_has_undone_what_he_did(
-    trials: dict[str, Trial], tmp_path: Path
-) -> None:
-    undone: list[str] = []
-    ended: list[TrialEnd] = []
-
-    async def breaks(name: str) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await asyncio.sleep(0.02)
-            undone.append(name)
-
-    async def interrupted() -> None:
-        task = asyncio.create_task(side_by_side("abc", tmp_path, ended))
-        await asyncio.sleep(0.05)
-        task.cancel()
-        await task
-
-    trials.update(a=breaks, b=_ends, c=breaks)
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(interrupted())
-    assert undone == ["a", "c"]
-    assert [each.plan.variant for each in ended] == ["b"]
-
-
-# -- the run ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def one_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run whose scenario has the variants a, b and c, prepared without a cluster."""
-    scenario = SimpleNamespace(slug="slow", shape="single", faults=[Slow()])
-    prepared = SimpleNamespace(scenario=scenario, variants=dict.fromkeys("abc"))
-
-    async def prepare(*_: Any) -> Any:
-        return prepared
-
-    async def planned(_: Any, name: str, *__: Any, folder: Path, **___: Any) -> Any:
-        return plan(name, folder)
-
-    monkeypatch.setattr(run, "select", lambda *_: ([(None, None)], []))
-    monkeypatch.setattr(run, "prepare", prepare)
-    monkeypatch.setattr(run, "plan", planned)
-    monkeypatch.setattr(catalog, "faults_of", lambda _: [])
-
-
-def run_json(folder: Path) -> Any:
-    return orjson.loads((folder / "run.json").read_bytes())
-
-
-@pytest.mark.usefixtures("one_scenario")
-def test_a_run_that_a_defect_ends_can_be_read(trials: dict[str, Trial], tmp_path: Path) -> None:
-    trials.update(a=_ends, b=_defect, c=_ends)
-    with pytest.raises(ZeroDivisionError):
-        asyncio.run(run.carry_out(Options(folder=tmp_path), Quiet()))
-    written = run_json(tmp_path)
-    assert written["trials"] == ["a", "c"]
-    assert (written["complete"], written["exit_code"]) == (False, 3)
-
-
-@pytest.mark.usefixtures("one_scenario")
-def test_a_run_that_a_signal_ends_can_be_read(trials: dict[str, Trial], tmp_path: Path) -> None:
-    over = asyncio.Event()
-
-    async def ends(_: str) -> None:
-        over.set()
-
-    async def for_ever(_: str) -> None:
-        await asyncio.Event().wait()
-
-    async def interrupted() -> None:
-        task = asyncio.create_task(run.carry_out(Options(folder=tmp_path), Quiet()))
-        await over.wait()
-        task.cancel()
-        await task
-
-    trials.update(a=ends, b=for_ever, c=for_ever)
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(interrupted())
-    assert run_json(tmp_path)["trials"] == ["a"]
-    assert not run_json(tmp_path)["complete"]
-
-
-@pytest.mark.usefixtures("one_scenario")
-def test_a_run_that_ends_by_itself_is_complete(trials: dict[str, Trial], tmp_path: Path) -> None:
-    trials.update(a=_ends, b=_ends, c=_ends)
-    end = asyncio.run(run.carry_out(Options(folder=tmp_path), Quiet()))
-    assert end.exit_code == 0
-    assert run_json(tmp_path)["complete"]
-    assert run_json(tmp_path)["versions"] == {"kubernetes": "v1"}
-
-
-# -- residue ------------------------------------------------------------------------------------
 
 
 def test_what_was_left_while_one_waited_for_the_lease_is_away_before_the_next_trial(
@@ -321,6 +181,6 @@ def test_what_a_trial_leaves_is_noted_under_its_lease_and_its_verdict_told_on_a_
     each.expect = Expect("survived")
     each.placement.faults, each.placement.trial = [], "a1"
     with pytest.raises(HostError):
-        asyncio.run(schedule.leased(each, _nowhere, Tells()))
+        asyncio.run(schedule.leased(each, _nowhere, Tells(), lambda: None))
     assert told == [("a1", "survived")]
     assert noted == ["Node/a is cordoned"]

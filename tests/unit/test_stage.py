@@ -64,9 +64,10 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     cluster = SimpleNamespace(
         name="unit", uid="u", kubeconfig="/nowhere", context="kind-unit", control_planes=()
     )
-    subject = SimpleNamespace(roles={}, subject=SimpleNamespace(namespace="shop"))
+    subject = SimpleNamespace(subject=SimpleNamespace(namespace="shop"))
     placement: Any = SimpleNamespace(
         trial="t1",
+        placed_roles=dict,
         folder=tmp_path / "trial",
         faults=[Broken("workload")],
         isolation=SimpleNamespace(namespaces={"shop": "shop-t1"}, objects=[]),

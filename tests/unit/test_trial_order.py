@@ -185,7 +185,7 @@ def carry_out(
 ) -> tuple[Stage, Any]:
     Stage.fails = dict(fails or {})
     connections = SimpleNamespace()
-    ended = asyncio.run(trial.run_trial(plan(in_control), connections, None))  # type: ignore[arg-type]
+    ended = asyncio.run(trial.run_trial(plan(in_control), connections, None, list))  # type: ignore[arg-type]
     return LAST[-1], ended
 
 
@@ -274,7 +274,7 @@ def test_fault_is_healed_when_measuring_fails() -> None:
 
     Stage.fails = Fails()
     connections = SimpleNamespace()
-    asyncio.run(trial.run_trial(plan(), connections, None))  # type: ignore[arg-type]
+    asyncio.run(trial.run_trial(plan(), connections, None, list))  # type: ignore[arg-type]
     assert LAST[-1].phases == [*ALL[:6], "heal", "remove", "prove clean"]
 
 
