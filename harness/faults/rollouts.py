@@ -5,6 +5,8 @@ stands beside them may be a credential. (Of a variable that is one itself the ol
 a file of its user alone, until it is undone: nothing else could put it back.) Undoing rolls the
 workload back whatever became of the new pods. Pods of the new template carry an annotation, by
 which they are told from those of the old one.
+
+A restart is another one and is not undone: what it changed is one annotation with its time.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ from harness.undo.registry import undo
 UNDO = "rollout"
 HEALED_WITHIN = "120s"
 """A rollout back takes as long as pods take to start, one after the other."""
+
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
+"""The annotation with which `kubectl rollout restart` changes a pod template."""
 
 _ANNOTATION = f"{DOMAIN}/rollout"
 
@@ -58,6 +63,19 @@ async def roll_out(
     )
     body = _template([there], annotation=ctx.trial)
     await ctx.kube.patch(workloads.API, role.ref.kind, name, namespace, body, strategic=True)
+
+
+async def restart(ctx: FaultContext, role: Role) -> None:
+    """What `kubectl rollout restart` does."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    body = {"spec": {"template": {"metadata": {"annotations": {RESTARTED: now}}}}}
+    namespace = ctx.namespace_of(role.ref)
+    await ctx.kube.patch(workloads.API, role.ref.kind, role.ref.name, namespace, body)
+
+
+def restarted_at(obj: Object) -> str:
+    """When a pod or its template was restarted last, in the words of the annotation; or empty."""
+    return str((obj["metadata"].get("annotations") or {}).get(RESTARTED, ""))
 
 
 def variable_patches(env: list[Object], name: str, value: str) -> tuple[list[Object], list[Object]]:

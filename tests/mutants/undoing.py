@@ -246,7 +246,7 @@ UNDOING = (
     ),
     Mutant(
         "only the first cordon is taken away",
-        "harness/faults/relocate.py",
+        "harness/faults/cordons.py",
         '    for name in record.data["nodes"]:',
         '    for name in record.data["nodes"][1:]:',
         CRASH,

@@ -13,7 +13,7 @@ from order import recorded_first
 from harness.addons import csi
 from harness.authoring.app import App
 from harness.authoring.injection import Injected
-from harness.faults import Relocate, StuckVolume, relocate, stuck_volume
+from harness.faults import Relocate, StuckVolume, cordons, stuck_volume
 from harness.kube.eventually import eventually
 from harness.undo.record import Record
 from harness.undo.registry import undo_of
@@ -82,7 +82,7 @@ async def test_a_move_under_a_slow_detach(deploy: Any, inject: Inject) -> None:
     with recorded_first(stuck), recorded_first(move):
         async with inject(stuck, move) as injected:
             await injected.until_felt()
-            [cordon] = records_of(app, relocate.UNDO)
+            [cordon] = records_of(app, cordons.UNDO)
 
             async def moved() -> bool:
                 pods = await workers(app)
@@ -97,7 +97,7 @@ async def test_a_move_under_a_slow_detach(deploy: Any, inject: Inject) -> None:
             theirs = [c for c in calls if c.operation == "detach"]
             assert [c.held.total_seconds() >= 6 for c in theirs] == [True]
     assert not await app.stage.measure(1)
-    assert records_of(app, relocate.UNDO) == []
+    assert records_of(app, cordons.UNDO) == []
     # A node that somebody else cordoned afterwards is left as it is.
     [node] = cordon.data["nodes"]
     await app.kube.patch("v1", "Node", node, None, {"spec": {"unschedulable": True}})

@@ -19,7 +19,7 @@ from dying import Death, Steps
 from fake_objects import ObjectsWire, RefusedError, merge
 
 from harness.cluster.clusters import Cluster, Node, Versions
-from harness.faults import hang, in_node, memory_pressure, node_loss, relocate
+from harness.faults import hang, in_node, memory_pressure, node_loss, rollouts
 from harness.host.engine import Engine
 from harness.host.processes import Completed
 from harness.kube.client import Kube
@@ -93,13 +93,13 @@ class FakeWorld:
         self.state.objects[obj["kind"], meta.get("namespace", ""), meta["name"]] = obj
 
     def seen(self) -> State:
-        """The state, without what no undo answers for: `relocate` restarts pods as a user does."""
+        """The state, without what no undo answers for: pods are restarted as a user does."""
         seen = copy.deepcopy(self.state)
         for (kind, _, _), obj in seen.objects.items():
             if kind == "Deployment":
                 merge(
                     obj["spec"]["template"],
-                    {"metadata": {"annotations": {relocate.RESTARTED: None}}},
+                    {"metadata": {"annotations": {rollouts.RESTARTED: None}}},
                 )
         return seen
 
