@@ -8,6 +8,7 @@ manifests, talking to a cluster and judging live elsewhere.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import (
@@ -231,13 +232,17 @@ class Fault(Protocol):
     def to_json(self) -> Json: ...
 
 
+_TIME = re.compile(r"\{(\d[^{}]*)\}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Load:
     """Open-loop load on the entry.
 
     `rate` is in requests per second; `endpoints` maps "METHOD /path" to weights; `timeout` is per
     request. A `locustfile` of the user's own replaces the arrivals and is reported as closed-loop.
-    None means: what the subject's `harness.toml` says.
+    None means: what the subject's `harness.toml` says. A time in braces in an endpoint
+    (`GET /work?seconds={45s}`) stands against the manifests' own: it is divided like them.
     """
 
     rate: float | None = None
@@ -253,6 +258,19 @@ class Load:
                 f"load rate is {self.rate!r} requests/s",
                 remedy="give a rate above 0 and at most 5000 requests per second",
             )
+        for name in self.endpoints or {}:
+            _divided(name, 1)
+
+    def scaled(self, by: int) -> Load:
+        """The load as it is sent in a trial of this scale: each time in braces in seconds."""
+        if self.endpoints is None:
+            return self
+        sent = {_divided(name, by): weight for name, weight in self.endpoints.items()}
+        return dataclasses.replace(self, endpoints=sent)
+
+
+def _divided(endpoint: str, by: int) -> str:
+    return _TIME.sub(lambda time: f"{seconds(time[1]) / by:g}", endpoint)
 
 
 @dataclass(frozen=True)

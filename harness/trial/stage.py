@@ -259,7 +259,8 @@ class Stage:
             self.writer.append("note", text=f"the entry gave no answer for {ENTRY_S:.0f} s")
         path = self.placement.folder / REQUESTS_FILE
         self.history.follow_requests(path)
-        declared, own = asked or self.placement.load, self.placement.subject.load
+        declared = (asked or self.placement.load).scaled(self.placement.scale)
+        own = self.placement.subject.load
         load = Load(
             rate=declared.rate if declared.rate is not None else own.rate,
             endpoints=declared.endpoints,
