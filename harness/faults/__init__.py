@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from harness.faults.connections_used_up import ConnectionsUsedUp
 from harness.faults.cut_connections import CutConnections
+from harness.faults.delete_pods import DeletePods
+from harness.faults.drain import Drain
 from harness.faults.hang import Hang
 from harness.faults.heap_at_start import HeapAtStart
 from harness.faults.memory_pressure import MemoryPressure
@@ -11,6 +13,7 @@ from harness.faults.node_loss import NodeLoss
 from harness.faults.occupied_pool import OccupiedPool
 from harness.faults.release import Release
 from harness.faults.relocate import Relocate
+from harness.faults.rolling_restart import RollingRestart
 from harness.faults.slow_dependency import SlowDependency
 from harness.faults.slow_start import SlowStart
 from harness.faults.stuck_volume import StuckVolume
@@ -18,6 +21,8 @@ from harness.faults.stuck_volume import StuckVolume
 __all__ = [
     "ConnectionsUsedUp",
     "CutConnections",
+    "DeletePods",
+    "Drain",
     "Hang",
     "HeapAtStart",
     "MemoryPressure",
@@ -25,6 +30,7 @@ __all__ = [
     "OccupiedPool",
     "Release",
     "Relocate",
+    "RollingRestart",
     "SlowDependency",
     "SlowStart",
     "StuckVolume",

@@ -10,7 +10,7 @@ from harness.declare import register
 from harness.errors import FaultError, UsageError
 from harness.faults import in_node, workloads
 from harness.faults.base import Achieved, Fault, FaultContext, Met, Support
-from harness.manifest.objects import Object, find
+from harness.manifest.objects import Object
 from harness.manifest.subject_file import Role
 from harness.nodes import cgroups
 from harness.undo.reach import World
@@ -81,10 +81,8 @@ class Hang(Fault):
     def target_support(self, role: Role, objects: Sequence[Object]) -> Support:
         """A workload with an HTTP probe: something must be askable."""
         found = workloads.support_http(role, objects)
-        have = int((find(objects, role.ref).get("spec") or {}).get("replicas", 1))
-        if found.state == "supported" and role.ref.kind != "DaemonSet" and have < self.pods:
-            return Support("unsupported", f"{role.ref} has {have} pods, {self.pods} are to hang")
-        return found
+        enough = workloads.support_pods(role, objects, self.pods)
+        return enough if found.state == "supported" else found
 
     async def inject(self, ctx: FaultContext) -> None:
         """Stop the processes of the oldest pods."""

@@ -10,7 +10,7 @@ from harness.errors import FaultError
 from harness.faults.base import SUPPORTED, FaultContext, Support
 from harness.kube.client import ApiError, UnreachableError
 from harness.manifest.interpose import direct_name
-from harness.manifest.objects import Object, containers, find
+from harness.manifest.objects import Object, containers, find, replicas
 from harness.manifest.subject_file import Role
 
 API = "apps/v1"
@@ -36,6 +36,15 @@ def support(role: Role) -> Support:
             "unsupported", f"{role.ref} is no workload; bind the role to one of {', '.join(KINDS)}"
         )
     return SUPPORTED
+
+
+def support_pods(role: Role, objects: Sequence[Object], pods: int) -> Support:
+    """As `support`, and it declares at least so many pods, if it declares a number."""
+    found = support(role)
+    have = replicas(find(objects, role.ref)) if found.state == "supported" else None
+    if have is not None and have < pods:
+        return Support("unsupported", f"{role.ref} has {have} pods, {pods} are to be hit")
+    return found
 
 
 def support_http(role: Role, objects: Sequence[Object]) -> Support:

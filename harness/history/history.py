@@ -241,6 +241,10 @@ class History(Phases):
         """Records of what was sampled under one name, in order; docs/history.md lists the names."""
         return (r for r in self.records if r["type"] == "sample" and r["name"] == name)
 
+    def attempts(self, name: str) -> Iterator[Json]:
+        """Records of what somebody tried, by its name, in order; docs/history.md has the fields."""
+        return (r for r in self.records if r["type"] == "attempt" and r["name"] == name)
+
     def _add_blind(self, record: Json) -> None:
         what, t, reason = record["what"], record["t"], record["reason"]
         begun = [b for b in self.blind if b.what == what and not b.window.closed]

@@ -13,9 +13,10 @@ from itertools import pairwise
 from harness.history.history import History
 from harness.history.records import SECOND, PodTrack, Restart, Window, in_force
 
-_TOLD_S = 2
-"""Pods and their owners are watched apart: within this time both have told what they did."""
-_NODE_LOST = "DeletionByTaintManager"
+TOLD_S = 2
+"""Pods, their owners and nodes are watched apart: within this time all told what they did."""
+_TAKEN = ("DeletionByTaintManager", "EvictionByEvictionAPI")
+"""Why pods go that have not failed by themselves: their node was lost, or is drained."""
 _REVISIONS = ("pod-template-hash", "controller-revision-hash")
 
 
@@ -56,10 +57,10 @@ def _required(history: History, role: str) -> Callable[[int], int]:
 
 
 def replaced(history: History, role: str, window: Window) -> list[Restart]:
-    """Pods that were taken away although they were wanted, each told `_TOLD_S` after its successor.
+    """Pods that were taken away although they were wanted, each told `TOLD_S` after its successor.
 
     A successor has the same owner and template, and was not asked for by a larger number of pods.
-    What a rollout replaces has another template; a pod of a lost node has not failed by itself.
+    What a rollout replaces has another template; what a lost node or a drain took has not failed.
     """
     end = history.now if window.end is None else window.end
     by_owner: defaultdict[str | None, list[PodTrack]] = defaultdict(list)
@@ -72,7 +73,7 @@ def replaced(history: History, role: str, window: Window) -> list[Restart]:
         grown = 0
         for new in sorted(pods, key=lambda pod: pod.states[0].t):
             t = new.states[0].t
-            told = t + _TOLD_S * SECOND
+            told = t + TOLD_S * SECOND
             if not window.holds(t) or told > end:
                 continue
             if grown < _growth(asked, window.begin, told):
@@ -86,8 +87,8 @@ def replaced(history: History, role: str, window: Window) -> list[Restart]:
 
 
 def _end(pod: PodTrack) -> list[int]:
-    """When the pod ended, in a list; nothing for one that lives, or whose node was lost."""
-    if any(state.disruption == _NODE_LOST for state in pod.states):
+    """When the pod ended, in a list; nothing for one that lives, or that was taken away."""
+    if any(state.disruption in _TAKEN for state in pod.states):
         return []
     return [state.t for state in pod.states if state.ended][:1]
 

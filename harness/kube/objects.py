@@ -221,6 +221,14 @@ class Objects:
         options = _delete_options(grace_seconds)
         await self.wire.request("DELETE", path, params=selectors(labels, None), body=options)
 
+    async def evict(self, pod: str, namespace: str) -> None:
+        """Asks for the eviction of a pod, does not wait for its end. ApiError 429 where a
+        PodDisruptionBudget refuses it."""
+        meta = {"name": pod, "namespace": namespace}
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": meta}
+        path = await self._path("v1", "Pod", pod, namespace, "eviction")
+        await self.wire.request("POST", path, body=body)
+
     # Inside
 
     async def _path(

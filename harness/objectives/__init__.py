@@ -7,6 +7,7 @@ write (`objectives.restarts("workload", at_most=0)`); each is the class of the s
 from __future__ import annotations
 
 from harness.objectives.denials import Denied
+from harness.objectives.drains import Drained
 from harness.objectives.pods import Ready, Restarts
 from harness.objectives.rollouts import Rollout, SelfHealing
 from harness.objectives.traffic import Availability, Latency, Recovery
@@ -15,6 +16,7 @@ from harness.objectives.volumes import AttachedOnce
 attached_once = AttachedOnce
 availability = Availability
 denied = Denied
+drained = Drained
 latency = Latency
 ready = Ready
 recovery = Recovery
@@ -34,6 +36,7 @@ __all__ = [
     "attached_once",
     "availability",
     "denied",
+    "drained",
     "latency",
     "ready",
     "recovery",

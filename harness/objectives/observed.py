@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from harness.declare import Finding
 from harness.history.history import History
+from harness.history.records import Window
 
 PODS = ("Pod", "ReplicaSet", "Deployment", "StatefulSet", "DaemonSet")
 """Pods, whose they are, and how many of them were asked for."""
@@ -17,6 +18,12 @@ _PULL_ENDS = ("Pulled", "Failed")
 def nobody(role: str) -> Finding:
     """The answer of an objective on pods that were never seen: no pod has done nothing wrong."""
     return Finding("open", f"no pod of {role} was ever seen", holds=True)
+
+
+def until_heal(history: History) -> Window | None:
+    """From injection to the begin of the heal: what comes later was not done by the subject."""
+    begin, heal = history.injected_at, history.phase("heal")
+    return None if begin is None else Window(begin, heal.begin if heal else None)
 
 
 def without_pulls(history: History, role: str, begin: int, length: int) -> int:

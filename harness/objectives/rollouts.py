@@ -14,7 +14,7 @@ from harness.history.records import SECOND, Window
 from harness.history.replicas import missing_series, replicas
 from harness.manifest.rollout import rollout
 from harness.objectives.bounds import bound_seconds, check_bound
-from harness.objectives.observed import PODS, nobody, without_pulls
+from harness.objectives.observed import PODS, nobody, until_heal, without_pulls
 
 _LASTS = 3 * SECOND
 """A return to readiness that ends within this time was none."""
@@ -52,7 +52,7 @@ class Rollout(Declared):
 
     def judge(self, history: History) -> Finding:
         """Met when complete; broken when the deployment gives up or the bound has passed."""
-        window, inject = _until_heal(history), history.phase("inject")
+        window, inject = until_heal(history), history.phase("inject")
         if window is None or inject is None:
             return Finding("open", f"no rollout of {self.role} yet")
         deadline = self._deadline(history, window)
@@ -141,7 +141,7 @@ class SelfHealing(Declared):
 
     def judge(self, history: History) -> Finding:
         """Met at the return after a loss, broken at the bound; open where nothing was lost."""
-        window = _until_heal(history)
+        window = until_heal(history)
         if window is None:
             return Finding("open", f"nothing yet to lose a pod of {self.role}")
         if not history.pods_of(self.role):
@@ -192,12 +192,6 @@ def _refused(history: History, role: str) -> Finding | None:
             text = f"{answer.of} refused at {answer.stage}: {answer.message}"
             return Finding("broken", text, answer.t)
     return None
-
-
-def _until_heal(history: History) -> Window | None:
-    """From injection to the begin of the heal: what comes later was not done by the subject."""
-    begin, heal = history.injected_at, history.phase("heal")
-    return None if begin is None else Window(begin, heal.begin if heal else None)
 
 
 def _after(window: Window, t: int) -> str:

@@ -1,6 +1,6 @@
 """What a trial watches: every change of its objects goes into the history as it arrives.
 
-Pods, events, workloads, endpoints and claims of the trial's namespaces, nodes and volume
+Pods, events, workloads, endpoints, budgets and claims of the trial's namespaces, nodes and volume
 attachments of the cluster, and the last words of containers that crashed. The watching itself is
 in `harness.kube.watch`; this module decides what is watched and what of it is kept.
 """
@@ -41,6 +41,7 @@ _NAMESPACED = (
     ("apps/v1", "StatefulSet"),
     ("apps/v1", "DaemonSet"),
     ("discovery.k8s.io/v1", "EndpointSlice"),
+    ("policy/v1", "PodDisruptionBudget"),
 )
 _CLUSTER = (("v1", "Node"), ("storage.k8s.io/v1", "VolumeAttachment"))
 

@@ -20,10 +20,12 @@ from harness.authoring.injection import Injected
 from harness.faults import (
     ConnectionsUsedUp,
     CutConnections,
+    DeletePods,
     Hang,
     HeapAtStart,
     MemoryPressure,
     OccupiedPool,
+    RollingRestart,
     SlowDependency,
     SlowStart,
     agent_pod,
@@ -55,6 +57,8 @@ WORKLOAD: list[Fault] = [
     MemoryPressure("workload", size="200Mi"),
     SlowStart("workload", delay="100s"),
     HeapAtStart("workload"),
+    DeletePods("workload"),
+    RollingRestart("workload"),
 ]
 
 

@@ -117,6 +117,16 @@ def _moved() -> Trial:
     return of(tale, [objectives.attached_once("workload")], reads)
 
 
+def _drained() -> Trial:
+    tale = calm()
+    for t, name, gone in ((9, "a", False), (9, "b", False), (24, "a", True)):
+        tale.pod(t, name, ready=not gone, deleting=gone, verb="DELETED" if gone else "MODIFIED")
+        tale.records[-1]["object"]["spec"] = {"nodeName": f"n-{name}"}
+    node = {"metadata": {"name": "n-a", "uid": "n-a"}, "spec": {"unschedulable": True}}
+    tale.add(20.5, "object", kind="Node", verb="MODIFIED", object=node)
+    return of(tale, [objectives.drained("workload")], PODS | {"Node"})
+
+
 def _met() -> Trial:
     tale = calm(faults=[replace(SLOW, met=True), replace(SLOW, target="cache")])
     tale.add(19, "met", fault=0, by="workload", how="12 connections", count=12)
@@ -134,7 +144,7 @@ def _recorded() -> Trial:
 
 
 _MAKERS: tuple[Callable[[], Trial], ...] = (
-    _calm, _slow, _healed, _rolled, _moved, _met, _recorded,
+    _calm, _slow, _healed, _rolled, _moved, _drained, _met, _recorded,
 )  # fmt: skip
 
 

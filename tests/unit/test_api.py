@@ -111,6 +111,17 @@ class TestRequests:
             assert caught.value.not_found
             assert caught.value.reason == "NotFound"
 
+    async def test_an_eviction_is_a_question_that_is_asked_once(self) -> None:
+        async with fake_apiserver() as (server, kube):
+            path = "/api/v1/namespaces/ns/pods/a/eviction"
+            text = "Cannot evict pod as it would violate the pod's disruption budget."
+            server.answer(path, status(429, "TooManyRequests", text), code=429)
+            with pytest.raises(ApiError) as caught:
+                await kube.evict("a", "ns")
+            assert (caught.value.status, caught.value.stage) == (429, "admission")
+            asked = [r for r in server.requests if r.path == path]
+            assert [r.method for r in asked] == ["POST"]
+
     async def test_lists_are_unfolded_and_applied_in_an_order_that_works(self) -> None:
         async with fake_apiserver() as (server, kube):
             server.answer(ITEM, {})

@@ -256,6 +256,15 @@ def test_in_flight_requests_are_drained(start: Start) -> None:
     assert service.process.wait(PATIENCE) == 0
 
 
+def test_web_works_as_long_as_it_is_asked_to(start: Start) -> None:
+    service = start("web", GREETING="hello").ready()
+    began = time.monotonic()
+    assert service.get("/work?seconds=0.3") == (200, '{"greeting":"hello"}')
+    assert time.monotonic() - began >= 0.3
+    for wrong in ("", "?seconds=long", "?seconds=-1", "?seconds=nan", "?seconds=601"):
+        assert service.get(f"/work{wrong}")[0] == 400
+
+
 def test_draining_is_bounded(start: Start) -> None:
     service = start(POOL_WAIT_SECONDS="60", DRAIN_SECONDS="1").ready()
     with socket.create_connection(("127.0.0.1", service.http), PATIENCE) as client:

@@ -19,6 +19,7 @@ from fake_world import FakeWorld, Reach
 
 from harness.addons import addons, csi
 from harness.faults import (
+    DeletePods,
     Hang,
     MemoryPressure,
     NodeLoss,
@@ -98,6 +99,7 @@ LIVES: dict[str, Life] = {
     "hang": Hang("workload").inject,
     "memory-pressure": MemoryPressure("workload", size="64Mi").inject,
     "cordon": Relocate("workload").inject,
+    "taken-pods": DeletePods("workload").inject,
     "csi-fault": StuckVolume("workload", delay="30s").inject,
     "lost-node": NodeLoss("workload").inject,
     "lost-node, its kubelet": NodeLoss("workload", mode="kubelet-stopped").inject,

@@ -78,7 +78,7 @@ def test_what_would_do_nothing_is_refused(make: Callable[[], Any], message: str)
     [
         (HeapAtStart("workload"), Role(ref=WORKLOAD), "name one: greedy ="),
         (SlowStart("workload", delay="60s"), Role(ref=WORKLOAD), "start_delay ="),
-        (Hang("workload", pods=3), Role(ref=WORKLOAD), "has 2 pods, 3 are to hang"),
+        (Hang("workload", pods=3), Role(ref=WORKLOAD), "has 2 pods, 3 are to be hit"),
         (Hang("database"), Role(ref=DATABASE), "is no workload"),
         (OccupiedPool("database"), Role(ref=DATABASE), "lock ="),
         (ConnectionsUsedUp("workload"), Role(ref=WORKLOAD), "is no Service"),

@@ -95,6 +95,15 @@ def test_what_cannot_be_sent_is_refused_with_a_remedy(load: Load, says: str) -> 
     assert caught.value.remedy
 
 
+def test_a_time_in_an_endpoint_is_divided_like_the_manifests() -> None:
+    work = Load(rate=1, endpoints={"GET /work?seconds={1m30s}": 2, "GET /a/{id}": 1})
+    assert work.scaled(5).endpoints == {"GET /work?seconds=18": 2, "GET /a/{id}": 1}
+    assert work.scaled(4).endpoints == {"GET /work?seconds=22.5": 2, "GET /a/{id}": 1}
+    assert Load(rate=1).scaled(5) == Load(rate=1)
+    with pytest.raises(UsageError, match="is no duration"):
+        Load(rate=1, endpoints={"GET /work?seconds={9 lives}": 1})
+
+
 def test_a_header_cannot_smuggle_another_request() -> None:
     with pytest.raises(UsageError, match="holds a line break"):
         made(Load(rate=1), GET_a=Known(headers={"X": "1\r\nGET /b"}))

@@ -6,13 +6,18 @@ never evidence, so nothing here asks that something was *not* seen.
 
 from __future__ import annotations
 
+from harness.objectives.shows.budgets import Budget, EvictionRefused
 from harness.objectives.shows.events import Condition, Event, Logged, ProbeFailed
 from harness.objectives.shows.places import AttachedElsewhere, Stranded
 from harness.objectives.shows.pods import QosClass, Ready, Restarts, Stuck, Terminated, Waiting
+from harness.objectives.shows.requests import FailedRequests
 
 attached_elsewhere = AttachedElsewhere
+budget = Budget
 condition = Condition
 event = Event
+eviction_refused = EvictionRefused
+failed_requests = FailedRequests
 logged = Logged
 probe_failed = ProbeFailed
 qos = QosClass
@@ -25,8 +30,11 @@ waiting = Waiting
 
 __all__ = [
     "attached_elsewhere",
+    "budget",
     "condition",
     "event",
+    "eviction_refused",
+    "failed_requests",
     "logged",
     "probe_failed",
     "qos",
