@@ -95,12 +95,16 @@ def _kill(probe: Probe) -> Span:
 
 
 def _budget(probe: Probe) -> Span:
-    failing = _failing(probe)
+    return _from_start(probe, _failing(probe))
+
+
+def _from_start(probe: Probe, span: Span) -> Span:
+    """What a probe takes, counted from the start of its container."""
     if not probe.initial_delay:
-        return failing
+        return span
     return Span(
-        probe.initial_delay + failing.seconds,
-        f"{_number(probe.initial_delay)} s delay + {failing.because}",
+        probe.initial_delay + span.seconds,
+        f"{_number(probe.initial_delay)} s delay + {span.because}",
     )
 
 
@@ -123,13 +127,7 @@ def _failing(probe: Probe) -> Span:
 
 
 def _first_return(probe: Probe) -> Span:
-    back = _return(probe)
-    if not probe.initial_delay:
-        return back
-    return Span(
-        probe.initial_delay + back.seconds,
-        f"{_number(probe.initial_delay)} s delay + {back.because}",
-    )
+    return _from_start(probe, _return(probe))
 
 
 def _return(probe: Probe) -> Span:
