@@ -63,11 +63,7 @@ def pull(engine: Engine, image: str) -> bool:
     """Pull `image`; False when no registry gives it. Asks first, so that silence costs seconds."""
     if not offered(engine, image):
         return False
-    try:
-        engine.docker("pull", "--quiet", image, timeout=_PULL_SECONDS)
-    except CommandError:
-        return False
-    return True
+    return _succeeds(engine, "pull", "--quiet", image, timeout=_PULL_SECONDS)
 
 
 def offered(engine: Engine, image: str) -> bool:
@@ -76,8 +72,12 @@ def offered(engine: Engine, image: str) -> bool:
     if mirrors:
         # The question below goes to the registry itself, which a mirror's user may not reach.
         return True
+    return _succeeds(engine, "manifest", "inspect", image, timeout=_PROBE_SECONDS)
+
+
+def _succeeds(engine: Engine, *words: str, timeout: float) -> bool:
     try:
-        engine.docker("manifest", "inspect", image, timeout=_PROBE_SECONDS)
+        engine.docker(*words, timeout=timeout)
     except CommandError:
         return False
     return True
