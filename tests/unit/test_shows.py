@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from judged import Tale, at, calm
 
@@ -43,6 +45,26 @@ def test_event_on_the_workload_itself_counts() -> None:
     tale = calm()
     tale.event(25, "checkout-api", "ScalingReplicaSet", kind="Deployment")
     assert seen_at(shows.event("ScalingReplicaSet").seen(tale.until())) == at(25)
+
+
+def test_failed_requests_are_seen_at_the_one_that_makes_them_enough() -> None:
+    # Ten requests a second; those of the control run are refused as well.
+    tale = calm(answer=lambda t: (0.5, -1) if t < 15 or 30 <= t < 31 else (0.01, 200))
+    refused = shows.failed_requests(how=["503", "connection refused"], at_least=3)
+    got = refused.seen(tale.until())
+    assert got is not None
+    assert at(30.7) <= got.at <= at(30.8)
+    assert got.text.startswith("3 requests failed 11 s after injection")
+    assert refused.seen(tale.until(30.6)) is None
+    assert shows.failed_requests(how=["connection refused"], at_least=11).seen(tale.until()) is None
+    assert shows.failed_requests(how=["503"]).seen(tale.until()) is None
+    assert shows.failed_requests().seen(tale.until()) is not None
+
+
+@pytest.mark.parametrize("how", [["broken"], ["503", "200"], ["-1"], [""], "503"])
+def test_a_way_in_which_no_request_fails_is_refused(how: Sequence[str]) -> None:
+    with pytest.raises(UsageError, match="no request fails as"):
+        shows.failed_requests(how=how)
 
 
 def count(tale: Tale, t: float, value: int, since: float | None, *, pod: str = "a") -> None:
