@@ -14,6 +14,7 @@ from harness.faults.occupied_pool import OccupiedPool
 from harness.faults.release import Release
 from harness.faults.relocate import Relocate
 from harness.faults.rolling_restart import RollingRestart
+from harness.faults.scale import Scale
 from harness.faults.slow_dependency import SlowDependency
 from harness.faults.slow_start import SlowStart
 from harness.faults.stuck_volume import StuckVolume
@@ -31,6 +32,7 @@ __all__ = [
     "Release",
     "Relocate",
     "RollingRestart",
+    "Scale",
     "SlowDependency",
     "SlowStart",
     "StuckVolume",

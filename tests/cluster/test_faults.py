@@ -26,6 +26,7 @@ from harness.faults import (
     MemoryPressure,
     OccupiedPool,
     RollingRestart,
+    Scale,
     SlowDependency,
     SlowStart,
     agent_pod,
@@ -59,6 +60,7 @@ WORKLOAD: list[Fault] = [
     HeapAtStart("workload"),
     DeletePods("workload"),
     RollingRestart("workload"),
+    Scale("workload", replicas=1),
 ]
 
 

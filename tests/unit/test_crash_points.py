@@ -24,6 +24,7 @@ from harness.faults import (
     MemoryPressure,
     NodeLoss,
     Relocate,
+    Scale,
     StuckVolume,
     agent_pod,
     own_pods,
@@ -100,6 +101,7 @@ LIVES: dict[str, Life] = {
     "memory-pressure": MemoryPressure("workload", size="64Mi").inject,
     "cordon": Relocate("workload").inject,
     "taken-pods": DeletePods("workload").inject,
+    "scale": Scale("workload", replicas=5).inject,
     "csi-fault": StuckVolume("workload", delay="30s").inject,
     "lost-node": NodeLoss("workload").inject,
     "lost-node, its kubelet": NodeLoss("workload", mode="kubelet-stopped").inject,
@@ -141,7 +143,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeWorld:
     }
     template = {"metadata": {"labels": {"app": "api"}}, "spec": {"containers": [container]}}
     selector = {"matchLabels": {"app": "api"}}
-    made.add(obj("Deployment", "api", "shop", selector=selector, template=template))
+    api = {"selector": selector, "template": template, "replicas": 1}
+    made.add(obj("Deployment", "api", "shop", **api))
     made.add(obj("Service", "db", "shop", ports=[{"port": 5432}], selector={"app": "db"}))
     made.add(pod("api-1", "shop", app="api"))
     proxy = {proxied._PROXY_LABEL: "db", MANAGED_BY: MANAGER}

@@ -21,6 +21,7 @@ from harness.faults import (
     NodeLoss,
     OccupiedPool,
     Relocate,
+    Scale,
     SlowDependency,
     agent_pod,
     own_pods,
@@ -147,6 +148,25 @@ def test_a_pool_that_is_slow_by_itself_is_not_occupied_by_us(world: World) -> No
 
 
 # -- those on a workload -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "felt", "cured"),
+    [
+        (3, 3, False, True),
+        (3, 1, False, False),
+        (1, 1, True, False),
+        # Somebody set it back, and the pods are yet to come.
+        (1, 3, False, True),
+    ],
+)
+def test_a_scaled_workload_is_felt_once_it_has_so_many_pods_and_cured_by_whoever_sets_it_back(
+    world: World, there: int, wanted: int, felt: bool, cured: bool
+) -> None:
+    world.pods(*(pod(f"api-{number}") for number in range(there)))
+    world.says(workloads, "live", {"spec": {"replicas": wanted}})
+    got = world.measure(Scale("workload", replicas=1))
+    assert (got.felt, got.cured, bool(got.met)) == (felt, cured, felt)
 
 
 def hanging(world: World, *, answers: str, left: int) -> Achieved:
