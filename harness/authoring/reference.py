@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from harness import declare, faults, objectives
 from harness.faults.base import Fault
+from harness.history import records
 from harness.history.facts import TIMES
 from harness.history.history import History
 from harness.objectives import shows
@@ -102,8 +103,8 @@ def _told(kind: Any) -> Iterator[str]:
 def _questions() -> Iterator[str]:
     yield (
         "## What a history answers\n\nFor an objective or an observable of your own. Times are "
-        "monotonic nanoseconds; the records\nthemselves are in [history.md](history.md), what "
-        "comes back is in\n`harness/history/records.py`.\n"
+        "monotonic nanoseconds; what the file\nhas, samples included, is in "
+        "[history.md](history.md).\n"
     )
     for name, member in sorted(inspect.getmembers(History)):
         function = member.fget if isinstance(member, property) else member
@@ -113,6 +114,10 @@ def _questions() -> Iterator[str]:
         if answer != "None":
             words = "" if function is not member else f"({', '.join(_parameters(function))})"
             yield f"- `history.{name}{words}` -> `{answer}`: {_flat(function)}"
+    yield "\n### What it answers with\n"
+    for name, kind in vars(records).items():
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            yield f"- `{name}({', '.join(_parameters(kind))})`: {_flat(kind)}"
 
 
 def _call(name: str, called: Callable[..., object]) -> str:

@@ -18,7 +18,8 @@ def test_everything_that_the_harness_registers_has_an_entry(family: str) -> None
 
 def test_an_entry_is_what_an_author_writes_and_what_the_class_itself_says() -> None:
     entry = page().partition("### faults.Hang\n")[2].partition("###")[0]
-    assert "faults.Hang(target: str, *, pods: int = 1)" in entry
+    assert entry.startswith("\n```python\nfaults.Hang(target: str, *, ")
+    assert "pods: int = 1)" in entry
     assert "- Target: a workload with an HTTP probe" in entry
     assert "scope `namespace`; felt within 60s" in entry
     # What every fault inherits is no fault's own.
