@@ -12,6 +12,8 @@ TRUST = "harness/judgement/trust.py"
 CONTENTION = "harness/judgement/contention.py"
 REPLICAS = "harness/history/replicas.py"
 PHASES = "harness/history/phases.py"
+FACTS = "harness/history/facts.py"
+DIFFERENCES = "harness/history/differences.py"
 REQUESTS = "harness/history/requests.py"
 ROLLOUTS = "harness/objectives/rollouts.py"
 RULE = ("tests/unit/test_verdict.py", "tests/unit/test_trust.py")
@@ -67,6 +69,20 @@ JUDGEMENT: Sequence[Mutant] = (
         "if f.seconds < e.seconds",
         "if False",
         RULE,
+    ),
+    Mutant(
+        "every fault reaches every pod",
+        FACTS,
+        "if not self.spares_target or target is None:",
+        "if True:",
+        RULE,
+    ),
+    Mutant(
+        "a difference is taken for the whole truth",
+        DIFFERENCES,
+        'if merged(before, patch) != record["object"]:',
+        "if False:",
+        ("tests/unit/test_history_differences.py",),
     ),
     Mutant(
         "open is as good as met",
