@@ -48,7 +48,8 @@ mutants: venv ## Defects planted in the core: each must be killed by the tests t
 trust: setup ## SIGKILL at random moments on a real cluster (KILLS=20 SEED=...): nothing may be left
 	@.venv/bin/python tests/trust/trust.py
 
-bench: setup ## Figures: load held, cost of recording, judging, cluster start, memory
+bench: setup ## Figures: where a run's time went, load held, recording, judging, cluster start, memory
+	@.venv/bin/python -m harness.bench.trials
 	@.venv/bin/python -m harness.bench.load
 	@.venv/bin/python -m harness.bench.judge
 	@.venv/bin/python -m harness.bench.storm
