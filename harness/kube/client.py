@@ -7,13 +7,16 @@ errors are in `wire.py` and `answers.py`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.host.joined import joined
+from harness.kube import pod_exec
 from harness.kube.discovery import Resource
 from harness.kube.objects import Obj, Objects
+from harness.kube.pod_exec import ExecResult
 from harness.kube.responses import Answer, ApiError, Stage, UnreachableError, error_of
 from harness.kube.transport import open_wire
 
@@ -64,6 +67,25 @@ class Kube(Objects):
         server's own failure to reach it raises."""
         where = f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/{path.lstrip('/')}"
         return await self._proxy(method, where, json)
+
+    async def execute(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout: float = 10.0,
+    ) -> ExecResult:
+        """Run a command in a container to its end, in `timeout` seconds at most. Raises `ApiError`
+        if it is refused, `NotStartedError` if the container runs no such program."""
+        path = await self._path("v1", "Pod", pod, namespace, "exec")
+        return await joined(
+            pod_exec.run(
+                self.wire, path, container=container, argv=argv, stdin=stdin, timeout=timeout
+            )
+        )
 
     async def logs(
         self,

@@ -10,11 +10,12 @@ import pytest
 from kube_objects import Obj, config_map, deployment, namespace, pod
 
 from harness.cluster.clusters import Cluster
-from harness.errors import ManifestError
+from harness.errors import ClusterError, ManifestError
 from harness.kube.changes import WatchSpec
 from harness.kube.client import ApiError, Kube
 from harness.kube.crash_logs import CrashLog, crash_logs
 from harness.kube.eventually import eventually
+from harness.kube.pod_exec import NotStartedError
 from harness.kube.watch import Watcher
 from harness.undo import namespaces
 
@@ -138,6 +139,25 @@ async def test_the_logs_of_every_crashed_run_are_kept(cluster: Cluster) -> None:
     assert [log.crash.exit_code for log in got] == [7] * len(got)
     assert all(len(log.text.strip()) == 36 for log in got), got
     assert len({log.text for log in got}) == len(got)
+
+
+async def test_a_command_in_a_container_gives_its_output_and_its_code(cluster: Cluster) -> None:
+    async with own_namespace(cluster) as (kube, ns):
+        await kube.create(pod("sh", "sleep", "600"), ns)
+        await running(kube, ns, "sh")
+        words = ["sh", "-c", "echo err >&2; wc -c; exit 3"]
+        sent = bytes(range(256)) * 4000
+        done = await kube.execute(ns, "sh", "app", words, stdin=sent)
+        assert (done.stdout.strip(), done.stderr, done.code) == (b"1024000", b"err\n", 3)
+        with pytest.raises(NotStartedError, match="no-such-program"):
+            await kube.execute(ns, "sh", "app", ["no-such-program"])
+        with pytest.raises(ApiError, match="container nowhere is not valid"):
+            await kube.execute(ns, "sh", "nowhere", ["true"])
+        with pytest.raises(ApiError) as caught:
+            await kube.execute(ns, "absent", "app", ["true"])
+        assert caught.value.not_found
+        with pytest.raises(ClusterError, match="did not end within"):
+            await kube.execute(ns, "sh", "app", ["sleep", "30"], timeout=1)
 
 
 async def test_proxies_and_raw_paths(cluster: Cluster) -> None:
