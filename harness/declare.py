@@ -53,6 +53,7 @@ class Finding:
     `at` is the monotonic time in nanoseconds at which the state was decided, or None. `holds`: open
     only because it is still watched, and nothing more is to be waited for. `before_heal`: open, and
     only what happens while the fault lasts can decide it, so the fault has to be kept up.
+    `at_any_speed`: broken by what no slowness brings about, so that a crowded machine is no excuse.
     """
 
     state: State
@@ -60,6 +61,7 @@ class Finding:
     at: int | None = None
     holds: bool = False
     before_heal: bool = False
+    at_any_speed: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from harness.faults.connections_used_up import ConnectionsUsedUp
 from harness.faults.cut_connections import CutConnections
 from harness.faults.delete_pods import DeletePods
 from harness.faults.drain import Drain
+from harness.faults.exploit import Exploit
 from harness.faults.hang import Hang
 from harness.faults.heap_at_start import HeapAtStart
 from harness.faults.memory_pressure import MemoryPressure
@@ -18,12 +19,14 @@ from harness.faults.scale import Scale
 from harness.faults.slow_dependency import SlowDependency
 from harness.faults.slow_start import SlowStart
 from harness.faults.stuck_volume import StuckVolume
+from harness.faults.tagged_image import TaggedImage
 
 __all__ = [
     "ConnectionsUsedUp",
     "CutConnections",
     "DeletePods",
     "Drain",
+    "Exploit",
     "Hang",
     "HeapAtStart",
     "MemoryPressure",
@@ -36,4 +39,5 @@ __all__ = [
     "SlowDependency",
     "SlowStart",
     "StuckVolume",
+    "TaggedImage",
 ]

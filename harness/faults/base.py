@@ -127,7 +127,7 @@ class Fault(Declared, ABC):
     healed_within: ClassVar[str] = "30s"
     """By then, after its undoing, no measurement may feel it any more."""
     spares_target: ClassVar[bool] = False
-    """It stands on the way to the target, whose own pods feel nothing of it."""
+    """The target's own pods feel nothing of it: it stands on the way to them, or only asks them."""
     target: str
     after: str | None = field(default=None, kw_only=True)
     """When it is injected: with the others (None), this long after them ("20s"), or once those that

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.declare import Scope, register
-from harness.faults import cordons, workloads
+from harness.faults import attempts, cordons, workloads
+from harness.faults.attempts import Said, Tried
 from harness.faults.base import Achieved, Fault, FaultContext, Met, Support
 from harness.kube.client import ApiError
 from harness.manifest.objects import Object
@@ -66,7 +67,7 @@ class Drain(Fault):
         refused: dict[str, str] = {}
         for meta in (pod["metadata"] for pod in left):
             if meta["name"] not in leaving:
-                why = await _evict(ctx, meta["namespace"], meta["name"])
+                why = await self._evict(ctx, meta["namespace"], meta["name"])
                 if why:
                     refused[meta["name"]] = why
                 else:
@@ -79,27 +80,20 @@ class Drain(Fault):
         met += [Met(name, "its eviction was refused") for name in refused]
         return Achieved(bool(left), {"left": 0}, achieved, note, tuple(met), cured=not left)
 
-
-async def _evict(ctx: FaultContext, namespace: str, pod: str) -> str:
-    """One attempt, told in the history; why it was refused, empty if it was not."""
-    try:
-        await ctx.kube.evict(pod, namespace)
-    except ApiError as error:
-        if error.not_found:
-            return ""
-        if error.stage != "admission":
-            raise
-        code, text = error.status, error.detail
-    else:
+    async def _evict(self, ctx: FaultContext, namespace: str, pod: str) -> str:
+        """One attempt, told in the history; why it was refused, empty if it was not."""
+        answer: Said = "allowed"
         code, text = 201, ""
-    ctx.tell(
-        "attempt",
-        name=ATTEMPT,
-        by="an operator",
-        target=f"Pod/{pod}",
-        namespace=namespace,
-        allowed=not text,
-        code=code,
-        text=text,
-    )
-    return text
+        try:
+            await ctx.kube.evict(pod, namespace)
+        except ApiError as error:
+            if error.not_found:
+                return ""
+            if error.stage != "admission":
+                raise
+            answer, code, text = "refused", error.status, error.detail
+        tried = Tried(
+            target=f"Pod/{pod}", permitted=False, answer=answer, code=str(code), text=text
+        )
+        attempts.tell(ctx, ATTEMPT, self.target, [("an operator", tried)])
+        return text

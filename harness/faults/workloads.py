@@ -79,6 +79,14 @@ async def live(ctx: FaultContext, role: Role) -> Object:
 async def pods(ctx: FaultContext, role: Role, *, going: bool = False) -> list[Object]:
     """Its pods, oldest first; of a Service, those that it selects. `going`: also those that are
     being deleted."""
+    labels = await selector(ctx, role)
+    found = await ctx.kube.list("v1", "Pod", ctx.namespace_of(role.ref), labels=labels)
+    staying = [pod for pod in found if going or "deletionTimestamp" not in pod["metadata"]]
+    return sorted(staying, key=lambda pod: pod["metadata"]["creationTimestamp"])
+
+
+async def selector(ctx: FaultContext, role: Role) -> str:
+    """The labels by which its pods are found, as the API wants them."""
     if role.ref.kind == "Service":
         labels = await _selected(ctx, role)
     else:
@@ -89,10 +97,7 @@ async def pods(ctx: FaultContext, role: Role, *, going: bool = False) -> list[Ob
             f"{role.ref} does not select its pods by plain labels",
             remedy="bind the role to a Service or workload that does",
         )
-    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-    found = await ctx.kube.list("v1", "Pod", ctx.namespace_of(role.ref), labels=selector)
-    staying = [pod for pod in found if going or "deletionTimestamp" not in pod["metadata"]]
-    return sorted(staying, key=lambda pod: pod["metadata"]["creationTimestamp"])
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
 async def others(ctx: FaultContext, target: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ seconds: they order nothing that is closer than that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -22,6 +22,7 @@ from harness.history.phases import Phases
 from harness.history.reader import read_records
 from harness.history.records import (
     Answer,
+    Attempt,
     Blind,
     Event,
     Measurement,
@@ -60,6 +61,7 @@ class History(Phases):
         self.problems: list[Problem] = []
         self.met: list[Met] = []
         self.answers: list[Answer] = []
+        self.attempts: list[Attempt] = []
         self.blind: list[Blind] = []
         self.machine: list[Json] = []
         self.pods: dict[str, PodTrack] = {}
@@ -123,6 +125,8 @@ class History(Phases):
                         *(record[key] for key in ("namespace", "admitted", "stage", "message")),
                     )
                 )
+            case "attempt":
+                self.attempts.append(Attempt(**{f.name: record[f.name] for f in fields(Attempt)}))
             case "blind":
                 self._add_blind(record)
             case "machine":
@@ -240,10 +244,6 @@ class History(Phases):
     def samples(self, name: str) -> Iterator[Json]:
         """Records of what was sampled under one name, in order; docs/history.md lists the names."""
         return (r for r in self.records if r["type"] == "sample" and r["name"] == name)
-
-    def attempts(self, name: str) -> Iterator[Json]:
-        """Records of what somebody tried, by its name, in order; docs/history.md has the fields."""
-        return (r for r in self.records if r["type"] == "attempt" and r["name"] == name)
 
     def _add_blind(self, record: Json) -> None:
         what, t, reason = record["what"], record["t"], record["reason"]

@@ -193,6 +193,25 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """Something that somebody tried in or on a role: `by` a pod, or whoever asks at the API.
+
+    `answer` is `allowed`, `refused` or `silent`. `permitted`: tried on something that nobody
+    forbids, to show that whoever tries is able to.
+    """
+
+    t: int
+    name: str
+    role: str
+    by: str
+    target: str
+    permitted: bool
+    answer: str
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Blind:
     """A stretch in which changes of the objects `what` ("Pod in shop-1a2b") were not seen."""
 

@@ -177,8 +177,11 @@ def _excuse(
     at_work = min((f.at_work for f in felts if f.at_work is not None), default=0)
     if finding.at is not None and finding.at < at_work:
         return Missing("subject", f"before any fault was felt: {finding.reason}")
-    unseen = not_watched(history, objective, finding.at)
-    return unseen[0] if unseen else _crowded(history, Window(history.injected_at or 0, finding.at))
+    if unseen := not_watched(history, objective, finding.at):
+        return unseen[0]
+    if finding.at_any_speed:
+        return None
+    return _crowded(history, Window(history.injected_at or 0, finding.at))
 
 
 def _short(history: History, felt_: Felt, needed: Exposure) -> Missing:

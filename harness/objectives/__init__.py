@@ -6,6 +6,7 @@ write (`objectives.restarts("workload", at_most=0)`); each is the class of the s
 
 from __future__ import annotations
 
+from harness.objectives.attempts import Refused
 from harness.objectives.denials import Denied
 from harness.objectives.drains import Drained
 from harness.objectives.pods import Ready, Restarts
@@ -20,6 +21,7 @@ drained = Drained
 latency = Latency
 ready = Ready
 recovery = Recovery
+refused = Refused
 restarts = Restarts
 rollout = Rollout
 self_healing = SelfHealing
@@ -40,6 +42,7 @@ __all__ = [
     "latency",
     "ready",
     "recovery",
+    "refused",
     "restarts",
     "rollout",
     "self_healing",

@@ -1,7 +1,7 @@
 """In which order the injection of a fault made records durable and changed the world, really.
 
-Wrapped are the calls that every change ends in: fsync, requests that are no GET, commands of the
-container engine. What other tasks do meanwhile (measuring, watching) is not counted.
+Wrapped are the calls that every change ends in: fsync, requests that are no GET, commands in pods
+and of the container engine. What other tasks do meanwhile (measuring, watching) is not counted.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from harness.faults.base import Fault, FaultContext
+from harness.kube import pod_exec
 from harness.kube.transport import Wire
 from harness.undo.ledger import SUFFIX
 
@@ -50,6 +51,7 @@ def recorded_first(fault: Fault) -> Iterator[None]:
 def _watch(patch: pytest.MonkeyPatch) -> None:
     fsync, once = os.fsync, Wire._once
     run, execute = subprocess.run, asyncio.create_subprocess_exec
+    in_pod = pod_exec.run
 
     def traced_fsync(descriptor: int) -> None:
         fsync(descriptor)
@@ -61,6 +63,10 @@ def _watch(patch: pytest.MonkeyPatch) -> None:
             _note(f"{method} {path}")
         return await once(self, method, path, *rest)
 
+    async def traced_in_pod(wire: Wire, path: str, **named: Any) -> Any:
+        _note(f"EXEC {path}")
+        return await in_pod(wire, path, **named)
+
     def traced_run(words: Sequence[str], *rest: Any, **named: Any) -> Any:
         _command(words)
         return run(words, *rest, **named)
@@ -71,6 +77,7 @@ def _watch(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(os, "fsync", traced_fsync)
     patch.setattr(Wire, "_once", traced_once)
+    patch.setattr(pod_exec, "run", traced_in_pod)
     patch.setattr(subprocess, "run", traced_run)
     patch.setattr(asyncio, "create_subprocess_exec", traced_execute)
 

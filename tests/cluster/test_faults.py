@@ -21,6 +21,7 @@ from harness.faults import (
     ConnectionsUsedUp,
     CutConnections,
     DeletePods,
+    Exploit,
     Hang,
     HeapAtStart,
     MemoryPressure,
@@ -29,8 +30,10 @@ from harness.faults import (
     Scale,
     SlowDependency,
     SlowStart,
+    TaggedImage,
     agent_pod,
     in_node,
+    intruder,
     proxied,
 )
 from harness.faults.base import Fault
@@ -62,6 +65,7 @@ WORKLOAD: list[Fault] = [
     RollingRestart("workload"),
     Scale("workload", replicas=1),
 ]
+EXPLOITS: list[Fault] = [Exploit("workload", technique=each) for each in intruder.TECHNIQUES]
 
 
 async def cycle(app: App, inject: Inject, fault: Fault) -> None:
@@ -109,6 +113,27 @@ async def test_every_fault_on_a_workload(deploy: Any, inject: Inject) -> None:
     app: App = await deploy("checkout", variant="oom-heap-preallocation/hardened", scale=5)
     for fault in WORKLOAD:
         await cycle(app, inject, fault)
+
+
+async def test_every_exploit(deploy: Any, inject: Inject) -> None:
+    app: App = await deploy("web", scale=5)
+    for fault in EXPLOITS:
+        await cycle(app, inject, fault)
+    tried = [each for each in app.stage.history.attempts if not each.permitted]
+    assert {(each.name, each.answer) for each in tried} == {
+        (technique, "refused") for technique in intruder.TECHNIQUES
+    }
+
+
+async def test_a_tag_that_nobody_forbids(deploy: Any, inject: Inject) -> None:
+    app: App = await deploy("web", scale=5)
+    await cycle(app, inject, TaggedImage("workload", tag="latest"))
+    tried = {(each.target, each.answer) for each in app.stage.history.attempts}
+    assert tried == {
+        (f"{verb} with tag {tag}", "allowed")
+        for verb in ("CREATE", "UPDATE")
+        for tag in ("1.0.0", "latest")
+    }
 
 
 async def test_healing_one_pod_lets_no_other_go_on(deploy: Any, inject: Inject) -> None:

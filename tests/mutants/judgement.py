@@ -16,7 +16,9 @@ FACTS = "harness/history/facts.py"
 DIFFERENCES = "harness/history/differences.py"
 REQUESTS = "harness/history/requests.py"
 ROLLOUTS = "harness/objectives/rollouts.py"
+ATTEMPTS = "harness/objectives/attempts.py"
 RULE = ("tests/unit/test_verdict.py", "tests/unit/test_trust.py")
+TRIES = ("tests/unit/test_objectives_attempts.py",)
 CROWD = ("tests/unit/test_crowding.py", "tests/unit/test_trust.py")
 
 JUDGEMENT: Sequence[Mutant] = (
@@ -177,6 +179,34 @@ JUDGEMENT: Sequence[Mutant] = (
         "            if lost and t > lost[0] and not missing",
         "            if not missing",
         RULE,
+    ),
+    Mutant(
+        "what is permitted counts as an attempt",
+        ATTEMPTS,
+        "and not attempt.permitted and",
+        "and",
+        TRIES,
+    ),
+    Mutant(
+        "silence is a refusal",
+        ATTEMPTS,
+        'for each in tried if each.answer == "refused"',
+        "for each in tried",
+        TRIES,
+    ),
+    Mutant(
+        "one pod refuses for all",
+        ATTEMPTS,
+        "if not refused or missing:",
+        "if not refused:",
+        TRIES,
+    ),
+    Mutant(
+        "a crowded machine allows what is forbidden",
+        VERDICT,
+        "    if finding.at_any_speed:",
+        "    if False:",
+        TRIES,
     ),
     Mutant(
         "siblings are no others",

@@ -90,6 +90,8 @@ class ObjectsWire(Wire):
             raise RefusedError(404, "NotFound")
         if method == "POST":
             return self._created(kind, namespace, body)
+        if "dryRun" in params:
+            return _answer(body)
         if name is None:
             return self._many(method, kind, namespace, params.get("labelSelector", ""))
         there = objects.get((kind, namespace, name))

@@ -23,6 +23,7 @@ from harness.faults import hang, in_node, memory_pressure, node_loss, rollouts
 from harness.host.engine import Engine
 from harness.host.processes import Completed
 from harness.kube.client import Kube
+from harness.kube.pod_exec import ExecResult
 from harness.undo.reach import World
 from harness.undo.record import ClusterRef, Record
 
@@ -63,7 +64,7 @@ class FakeWorld:
             folder=Path("/nowhere"),
             engine=cast(Engine, _Engine(self)),
         )
-        self.kube = Kube(ObjectsWire(self))
+        self.kube = _Kube(self)
 
     def change(self, what: str, effect: Effect) -> Any:
         """One change, sent and answered."""
@@ -139,6 +140,25 @@ def _healed_by(script: str) -> list[str]:
     uid = "uid-api-1"
     known = {memory_pressure._release(uid): f"charged {uid}", hang._continue(uid): f"stopped {uid}"}
     return [known[script]]
+
+
+class _Kube(Kube):
+    """Runs the intruder in pods, who leaves something there until he cleans up."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        super().__init__(ObjectsWire(world))
+        self._world = world
+
+    async def execute(
+        self, namespace: str, pod: str, container: str, argv: Sequence[str], **_: Any
+    ) -> ExecResult:
+        left, here = self._world.state.in_nodes, (pod, "payload")
+        effects = {
+            "attempt": lambda: left.setdefault(here, ""),
+            "clean": lambda: left.pop(here, ""),
+        }
+        self._world.change(f"command in {pod}", effects[argv[-1]])
+        return ExecResult(stdout=b"[]", stderr=b"", code=0)
 
 
 class _Engine:

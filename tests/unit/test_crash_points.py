@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from fake_world import FakeWorld, Reach
 from harness.addons import addons, csi
 from harness.faults import (
     DeletePods,
+    Exploit,
     Hang,
     MemoryPressure,
     NodeLoss,
     Relocate,
     Scale,
     StuckVolume,
+    TaggedImage,
     agent_pod,
     own_pods,
     proxied,
@@ -84,6 +87,11 @@ async def _object(ctx: FaultContext) -> None:
         )
 
 
+async def _asked(ctx: FaultContext) -> None:
+    standing = await ctx.kube.get("apps/v1", "Deployment", "api", "shop")
+    await TaggedImage("workload", tag="latest").inject(replace(ctx, standing=[standing]))
+
+
 async def _probe(ctx: FaultContext) -> None:
     await (await Probe.of(ctx, "attach")).begin()
 
@@ -94,9 +102,11 @@ LIVES: dict[str, Life] = {
     "addon-use": _addon,
     "rollout": _rollout,
     "object": _object,
+    "tagged-image": _asked,
     "volume-probe": _probe,
     "toxics": lambda ctx: proxied.install(ctx, DATABASE, [{"type": "latency"}]),
     "sessions": lambda ctx: sessions.hold(ctx, DATABASE, "used-up", {"count": 0}),
+    "exploit": Exploit("workload", technique="payload-drop").inject,
     "hang": Hang("workload").inject,
     "memory-pressure": MemoryPressure("workload", size="64Mi").inject,
     "cordon": Relocate("workload").inject,
@@ -115,7 +125,7 @@ def obj(kind: str, name: str, namespace: str = "", **spec: Any) -> dict[str, Any
 
 
 def pod(name: str, namespace: str, **labels: str) -> dict[str, Any]:
-    made = obj("Pod", name, namespace, nodeName="n1")
+    made = obj("Pod", name, namespace, nodeName="n1", containers=[{"name": "api"}])
     made["metadata"]["labels"] = labels
     if namespace == "shop":
         claim = {"persistentVolumeClaim": {"claimName": "files"}}
@@ -172,7 +182,7 @@ def live(life: Life, world: FakeWorld, dies_at: int | None = None) -> list[str]:
             roles={"workload": API, "database": DATABASE},
             namespace="shop",
             images={},
-            tell=print,
+            tell=lambda *_, **__: None,
         )
         await life(ctx)
         for record in ledger.open_records:

@@ -170,9 +170,10 @@ def test_only_the_last_state_before_the_fault_stood() -> None:
 
 
 def attempt(tale: Tale, t: float, pod: str = "a", *, code: int = 429) -> None:
-    text = REFUSED if code == 429 else ""
-    fields = {"target": f"Pod/{pod}", "namespace": NAMESPACE, "code": code, "text": text}
-    tale.add(t, "attempt", name="evict", by="an operator", allowed=not text, **fields)
+    answer, text = ("refused", REFUSED) if code == 429 else ("allowed", "")
+    said = {"answer": answer, "code": str(code), "text": text, "permitted": False}
+    about = {"name": "evict", "role": "workload", "by": "an operator", "target": f"Pod/{pod}"}
+    tale.add(t, "attempt", **about, **said)
 
 
 def test_an_eviction_that_was_refused_once() -> None:

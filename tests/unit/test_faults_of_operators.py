@@ -63,9 +63,9 @@ def test_each_pod_that_is_left_is_evicted_or_refused_and_both_are_told(world: Wo
     assert (got.felt, got.cured) == (True, False)
     assert got.achieved == {"left": 3, "leaving": 2, "refused": 1}
     assert {met.by for met in got.met} == {"api-1", "api-2", "api-3"}
-    assert [(each["target"], each["allowed"], each["code"]) for each in told] == [
-        ("Pod/api-1", True, 201),
-        ("Pod/api-2", False, 429),
+    assert [(each["target"], each["answer"], each["code"]) for each in told] == [
+        ("Pod/api-1", "allowed", "201"),
+        ("Pod/api-2", "refused", "429"),
     ]
     assert told[1]["text"] in got.note
 

@@ -6,12 +6,14 @@ never evidence, so nothing here asks that something was *not* seen.
 
 from __future__ import annotations
 
+from harness.objectives.shows.attempts import Allowed, Refused
 from harness.objectives.shows.budgets import Budget, EvictionRefused
 from harness.objectives.shows.events import Condition, Event, Logged, ProbeFailed
 from harness.objectives.shows.places import AttachedElsewhere, Stranded
 from harness.objectives.shows.pods import QosClass, Ready, Restarts, Stuck, Terminated, Waiting
 from harness.objectives.shows.requests import FailedRequests
 
+allowed = Allowed
 attached_elsewhere = AttachedElsewhere
 budget = Budget
 condition = Condition
@@ -22,6 +24,7 @@ logged = Logged
 probe_failed = ProbeFailed
 qos = QosClass
 ready = Ready
+refused = Refused
 restarts = Restarts
 stranded = Stranded
 stuck = Stuck
@@ -29,6 +32,7 @@ terminated = Terminated
 waiting = Waiting
 
 __all__ = [
+    "allowed",
     "attached_elsewhere",
     "budget",
     "condition",
@@ -39,6 +43,7 @@ __all__ = [
     "probe_failed",
     "qos",
     "ready",
+    "refused",
     "restarts",
     "stranded",
     "stuck",

@@ -83,15 +83,14 @@ class EvictionRefused(Watched):
     def seen_in(self, window: Window, history: History) -> Sighting | None:
         """The refusal with which a pod had been kept that long."""
         length = int(seconds(self.during) / history.facts.scale * SECOND)
-        pods = {(pod.namespace, f"Pod/{pod.name}") for pod in history.pods_of(self.on)}
+        pods = {f"Pod/{pod.name}" for pod in history.pods_of(self.on)}
         since: dict[str, int] = {}
         found: list[tuple[int, str]] = []
-        for record in history.attempts("evict"):
-            which = record["target"]
-            if (record["namespace"], which) not in pods or not window.holds(record["t"]):
+        for each in history.attempts:
+            if each.name != "evict" or each.target not in pods or not window.holds(each.t):
                 continue
-            if record["allowed"]:
-                since.pop(which, None)
-            elif record["t"] - since.setdefault(which, record["t"]) >= length:
-                found.append((record["t"], f"{which} {record['code']}: {record['text']}"))
+            if each.answer == "allowed":
+                since.pop(each.target, None)
+            elif each.t - since.setdefault(each.target, each.t) >= length:
+                found.append((each.t, f"{each.target} {each.code}: {each.text}"))
         return earliest(found, history)
