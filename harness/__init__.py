@@ -6,11 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness import faults, objectives
+    from harness import families, faults, objectives
     from harness.declare import Expect, Load, Scenario
     from harness.objectives import shows
 
-__all__ = ["Expect", "Load", "Scenario", "faults", "objectives", "shows"]
+__all__ = ["Expect", "Load", "Scenario", "families", "faults", "objectives", "shows"]
 
 # Imported on first use: faults bring in the Kubernetes client, a second that neither the load
 # generator nor `harness --help` should pay.
@@ -18,6 +18,7 @@ _HOMES = {
     "Expect": "harness.declare",
     "Load": "harness.declare",
     "Scenario": "harness.declare",
+    "families": "harness.families",
     "faults": "harness.faults",
     "objectives": "harness.objectives",
     "shows": "harness.objectives.shows",
