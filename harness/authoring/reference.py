@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args, get_origin
 
-from harness import declare, faults, objectives
+from harness import declare, families, faults, objectives
 from harness.faults.base import Fault
 from harness.history import records
 from harness.history.facts import TIMES
@@ -56,6 +56,11 @@ def _scenario() -> Iterator[str]:
     yield "## Scenario, Load, Expect\n"
     for kind in (declare.Scenario, declare.Load, declare.Expect):
         yield from _entry(kind.__name__, kind)
+    yield f"## Families\n\n{_doc(families)}\n"
+    for name, made in vars(families).items():
+        if inspect.isfunction(made) and made.__module__ == families.__name__:
+            yield from _entry(f"families.{name}", made)
+    yield f"Techniques of `hardening`: {', '.join(f'`{each}`' for each in families.HARDENING)}.\n"
 
 
 def _families() -> Iterator[str]:
