@@ -46,11 +46,12 @@ class Refused(Declared):
         if allowed is not None:
             text = f"{allowed.target} was not refused to {allowed.by}: {allowed.text}"
             return Finding("broken", text, allowed.t, at_any_speed=True)
-        refused = {each.by for each in tried if each.answer == "refused"}
-        missing = self._pods(history, tried, end if end is not None else history.now) - refused
-        to = f"{len(refused)} of {len(refused | missing)} who tried" if refused else "nobody"
-        text = f"refused to {to}: {_what(tried)}"
-        if not refused or missing:
+        refused = {(each.by, each.target) for each in tried if each.answer == "refused"}
+        wanted = self._wanted(history, tried, end if end is not None else history.now)
+        text = f"{len(refused)} of {len(wanted | refused)} attempts refused"
+        if tried:
+            text += f": {', '.join(dict.fromkeys(each.target for each in tried))}"
+        if not refused or wanted - refused:
             return Finding("open", text, before_heal=True)
         if end is None:
             return Finding("open", text, holds=True)
@@ -64,14 +65,11 @@ class Refused(Declared):
         """An answer comes at once."""
         return None
 
-    def _pods(self, history: History, tried: Sequence[Attempt], t: int) -> set[str]:
-        """The role's pods in which it should have been tried; none if it is not tried in pods."""
+    def _wanted(self, history: History, tried: Sequence[Attempt], t: int) -> set[tuple[str, str]]:
+        """Who should have been refused what: whoever is there at `t`, of pods; else who tried."""
         found = {pod.name: pod.at(t) for pod in history.pods_of(self.role)}
-        if not any(each.by in found for each in tried):
-            return set()
-        return {name for name, state in found.items() if state and state.ready and not state.ended}
-
-
-def _what(tried: Sequence[Attempt]) -> str:
-    """What was reached for, for the end of a sentence."""
-    return ", ".join(dict.fromkeys(each.target for each in tried)) or "anything"
+        there = {name for name, state in found.items() if state and state.ready and not state.ended}
+        wanted = {(each.by, each.target) for each in tried if each.by not in found}
+        for target in {each.target for each in tried if each.by in found}:
+            wanted |= {(pod, target) for pod in there}
+        return wanted

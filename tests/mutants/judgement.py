@@ -190,14 +190,14 @@ JUDGEMENT: Sequence[Mutant] = (
     Mutant(
         "silence is a refusal",
         ATTEMPTS,
-        'for each in tried if each.answer == "refused"',
-        "for each in tried",
+        'for each in tried if each.answer == "refused"}',
+        "for each in tried}",
         TRIES,
     ),
     Mutant(
         "one pod refuses for all",
         ATTEMPTS,
-        "if not refused or missing:",
+        "if not refused or wanted - refused:",
         "if not refused:",
         TRIES,
     ),

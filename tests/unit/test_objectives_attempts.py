@@ -53,7 +53,7 @@ def test_met_at_the_heal_when_every_pod_refused() -> None:
     tale = told((25, "a", "refused"), (26, "b", "refused"))
     before = found(tale, 30)
     assert (before.state, before.holds, before.before_heal) == ("open", True, False)
-    assert found(tale) == Finding("met", "refused to 2 of 2 who tried: a program", at(40))
+    assert found(tale) == Finding("met", "2 of 2 attempts refused: a program", at(40))
 
 
 def test_broken_at_the_first_that_was_allowed() -> None:
@@ -104,9 +104,11 @@ def test_a_pod_that_came_or_went_is_not_asked_for_and_one_that_stays_is() -> Non
 
 def test_what_is_refused_at_the_door_is_not_asked_of_the_pods() -> None:
     tale = calm()
-    assert found(tale).reason == "refused to nobody: anything"
+    assert found(tale).reason == "0 of 0 attempts refused"
     attempt(tale, 25, "a pipeline")
     assert found(tale).state == "met"
+    attempt(tale, 26, "an operator", "silent")
+    assert found(tale).state == "open"
 
 
 @pytest.mark.parametrize(
@@ -150,6 +152,6 @@ def test_with_every_pod_refusing_it_survives_and_with_one_silent_nothing_follows
     tale = told((25, "a", "refused"), (26, "b", "silent"))
     result = judge(tale.until(), [REFUSED], Expect("survived"))
     assert (result.verdict, result.blame) == ("inconclusive", "harness")
-    assert "refused to 1 of 2 who tried: a program" in result.deciding
+    assert "1 of 2 attempts refused: a program" in result.deciding
     attempt(tale, 27, "b")
     assert judge(tale.until(), [REFUSED], Expect("survived")).verdict == "survived"
