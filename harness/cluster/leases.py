@@ -66,8 +66,8 @@ async def cluster_lease(
 ) -> AsyncIterator[Lease]:
     """Hold the cluster, shared with others or alone, while the body runs.
 
-    `folder` is `Cluster.folder`. Waits without limit unless `wait` is given, and tells once who is
-    in the way; raises `ClusterError` when `wait` is over. One who waits to be alone is not
+    `folder` is `Cluster.folder`. Waits without limit unless `wait` is given, and tells once who
+    else is in the way; raises `ClusterError` when `wait` is over. One who waits to be alone is not
     overtaken by later comers: they queue behind the turnstile.
     """
     waiting = Waiting(f"the cluster in {folder}", lambda: holders(folder), wait=wait, tell=tell)
@@ -218,10 +218,15 @@ class Waiting:
                 f"{self.what}: still in use after {waited:.0f} s{self._by()}",
                 remedy="wait for them to end, end them, or use another cluster (`--cluster NAME`)",
             )
-        if not self.told and waited > _TELL_AFTER_SECONDS:
+        if not self.told and waited > _TELL_AFTER_SECONDS and not self._only_for_us():
             self.told = True
             self.tell(f"waiting for {self.what}{self._by()}")
         await asyncio.sleep(_POLL_SECONDS)
+
+    def _only_for_us(self) -> bool:
+        """That trials of one run wait for each other is the ordinary course."""
+        found = self.who()
+        return bool(found) and all(each.pid == os.getpid() for each in found)
 
     def _by(self) -> str:
         found = self.who()

@@ -42,7 +42,7 @@ async def reserved(
     with ExitStack() as stack:
         while not await _reserve(stack, kube, folder, need, namespaces):
             polls += 1
-            if polls == _TELL_AFTER:
+            if polls == _TELL_AFTER and not notices.only_ours(folder / "room"):
                 tell(f"waiting for room on {folder.name}: other trials have taken it")
             await asyncio.sleep(_POLL_S)
         yield stack.close

@@ -31,6 +31,11 @@ def posted(folder: Path, notice: Mapping[str, Any]) -> Iterator[None]:
         lock.release()
 
 
+def only_ours(folder: Path) -> bool:
+    """True if nobody but this process has a notice there."""
+    return all(file.name.startswith(f"{os.getpid()}-") for file in folder.glob("*.json"))
+
+
 def living(folder: Path) -> list[dict[str, Any]]:
     """The notices that are true at this moment."""
     found = []

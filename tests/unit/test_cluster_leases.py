@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cluster import leases
 from harness.cluster.leases import (
     being_changed,
     cluster_lease,
@@ -96,6 +97,30 @@ async def test_waiting_in_vain_names_the_holder(tmp_path: Path) -> None:
         with pytest.raises(ClusterError, match=r"still in use .* trial liveness\[fragile\]"):
             async with cluster_lease(tmp_path, exclusive=True, wait=SOON):
                 pass
+
+
+@pytest.mark.asyncio
+async def test_only_who_is_kept_waiting_by_others_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "_TELL_AFTER_SECONDS", 0.0)
+    told: list[str] = []
+
+    async def waits() -> None:
+        with pytest.raises(ClusterError):
+            async with cluster_lease(tmp_path, exclusive=True, wait=SOON, tell=told.append):
+                pass
+
+    async with cluster_lease(tmp_path):
+        await waits()
+    assert told == []
+    process = hold(tmp_path, "shared")
+    try:
+        await waits()
+    finally:
+        process.kill()
+        process.wait()
+    assert [f"held by pid {process.pid}" in line for line in told] == [True]
 
 
 @pytest.mark.asyncio

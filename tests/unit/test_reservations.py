@@ -109,3 +109,23 @@ def test_room_of_another_process_counts_until_it_dies(tmp_path: Path) -> None:
         process.kill()
         process.wait()
     assert told == [f"waiting for room on {tmp_path.name}: other trials have taken it"]
+
+
+def test_waiting_for_a_trial_of_the_same_process_is_no_news(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    async def both() -> None:
+        first = reserved(KUBE, tmp_path, Room(1.5), ["a"], tell=told.append)
+        async with first as give_back:
+            second = asyncio.create_task(wait_behind())
+            await asyncio.sleep(0.2)
+            assert not second.done(), "there is no room for both"
+            give_back()
+            await second
+
+    async def wait_behind() -> None:
+        async with reserved(KUBE, tmp_path, Room(1.0), ["b"], tell=told.append):
+            pass
+
+    asyncio.run(asyncio.wait_for(both(), 60))
+    assert told == []
