@@ -11,6 +11,7 @@ NAMESPACES = ("tests/unit/test_namespaces.py",)
 BASELINE = ("tests/unit/test_baseline.py",)
 MEASURED = ("tests/unit/test_faults_measured.py",)
 WAITING = ("tests/unit/test_schedule.py",)
+POOL = ("tests/unit/test_pool.py",)
 
 UNDOING = (
     Mutant(
@@ -278,5 +279,19 @@ UNDOING = (
         "felt = held and took",
         "felt = took",
         MEASURED,
+    ),
+    Mutant(
+        "who needs the cluster alone begins beside another",
+        "harness/runs/pool.py",
+        "whole=plan.placement.exclusive,",
+        "whole=False,",
+        POOL,
+    ),
+    Mutant(
+        "what the first attempt left is forgotten",
+        "harness/runs/pool.py",
+        "residue=(*first.residue, *second.residue)",
+        "residue=second.residue",
+        POOL,
     ),
 )

@@ -50,15 +50,14 @@ UNLUCKY = result(verdict="inconclusive", blame="harness", deciding="a pod of our
 
 @pytest.fixture
 def trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Act]:
-    """What each trial does, by its name; it returns its result or what it left behind."""
+    """What each trial does, by its name; it returns its result, with what it left behind."""
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(cpu_shares, "shares", lambda: 2)
     does: dict[str, Act] = {}
 
     async def leased(each: Any, _: Any, __: Any, removing: Callable[[], None]) -> TrialEnd:
         said = await does[each.variant](each, removing)
-        got = said if isinstance(said, Result) else result()
-        left = said if isinstance(said, tuple) else ()
+        got, left = said if isinstance(said, tuple) else (said or result(), ())
         return TrialEnd(each, got, left, 1.0, {"kubernetes": "v1"})
 
     monkeypatch.setattr(pool, "leased", leased)
@@ -202,10 +201,10 @@ def test_what_the_host_kept_from_a_verdict_is_tried_once_more_alone_and_that_one
     async def unlucky(*_: Any) -> Result:
         return UNLUCKY
 
-    async def leaves_something(*_: Any) -> tuple[str, ...]:
-        return ("Node/a is cordoned",)
+    async def leaves_something(*_: Any) -> tuple[Result, tuple[str, ...]]:
+        return CROWDED, ("Node/a is cordoned",)
 
-    trials.update({"a": crowded, "a again": leaves_something, "b": unlucky, "c": crowded})
+    trials.update({"a": leaves_something, "a again": _ends, "b": unlucky, "c": crowded})
     trials["c again"] = crowded
     ended: list[TrialEnd] = []
     asyncio.run(carry_out([job(name, tmp_path) for name in "abc"], ended, Tells()))

@@ -185,7 +185,14 @@ def carry_out(
 ) -> tuple[Stage, Any]:
     Stage.fails = dict(fails or {})
     connections = SimpleNamespace()
-    ended = asyncio.run(trial.run_trial(plan(in_control), connections, None, list))  # type: ignore[arg-type]
+    ended = asyncio.run(
+        trial.run_trial(
+            plan(in_control),
+            connections,  # type: ignore[arg-type]
+            None,  # type: ignore[arg-type]
+            lambda: LAST[-1].steps.append("removing"),
+        )
+    )
     return LAST[-1], ended
 
 
@@ -194,7 +201,8 @@ def test_every_phase_in_the_order_of_the_design() -> None:
     assert stage.phases == ALL == list(EDGES)
     assert stage.problems == []
     assert ended.residue == ()
-    order = ["prepare", "deploy", "load", "inject the fault", "heal", "stop the load", "remove"]
+    fault = ["inject the fault", "heal", "stop the load"]
+    order = ["prepare", "ready the load", "deploy", "load", *fault, "removing", "remove"]
     assert [step for step in stage.steps if step in order] == order
 
 
@@ -274,7 +282,7 @@ def test_fault_is_healed_when_measuring_fails() -> None:
 
     Stage.fails = Fails()
     connections = SimpleNamespace()
-    asyncio.run(trial.run_trial(plan(), connections, None, list))  # type: ignore[arg-type]
+    asyncio.run(trial.run_trial(plan(), connections, None, lambda: None))  # type: ignore[arg-type]
     assert LAST[-1].phases == [*ALL[:6], "heal", "remove", "prove clean"]
 
 
