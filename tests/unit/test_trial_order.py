@@ -202,7 +202,7 @@ def test_every_phase_in_the_order_of_the_design() -> None:
     assert stage.problems == []
     assert ended.residue == ()
     fault = ["inject the fault", "heal", "stop the load"]
-    order = ["prepare", "ready the load", "deploy", "load", *fault, "removing", "remove"]
+    order = ["prepare", "deploy", "load", *fault, "removing", "remove"]
     assert [step for step in stage.steps if step in order] == order
 
 
