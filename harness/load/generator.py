@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -90,11 +90,13 @@ class Generator:
         duration_limit: float | None = None,
         *,
         endpoints: Mapping[str, EndpointLike] | None = None,
+        process: asyncio.subprocess.Process | None = None,
     ) -> AsyncIterator[Self]:
         """Load on `target_url` (http, this machine) until the block is left, or for seconds.
 
         The first request has been sent when the block is entered; whether it was answered is for
-        the recording to say. `endpoints` are the subject's own (see `plan`).
+        the recording to say. `endpoints` are the subject's own (see `plan`), `process` is one that
+        `getting_ready` began for the same recording.
         Raises LoadError if the generator cannot start, with the end of its log.
         """
         made = plan(
@@ -105,30 +107,29 @@ class Generator:
             endpoints=endpoints,
             duration_s=duration_limit,
         )
-        async with cls.run(made) as generator:
+        async with cls.run(made, process) as generator:
             yield generator
 
     @classmethod
     @asynccontextmanager
-    async def run(cls, plan: LoadPlan) -> AsyncIterator[Self]:
+    async def run(
+        cls, plan: LoadPlan, process: asyncio.subprocess.Process | None = None
+    ) -> AsyncIterator[Self]:
         """`start` for a plan that was made before."""
         if plan.requests.is_file() and plan.requests.stat().st_size:
             raise LoadError(
                 f"{plan.requests} already holds a recording",
                 remedy="give each load a file of its own",
             )
-        log = plan.requests.with_suffix(".log")
-        process = await _spawn(log)
-        try:
+        async with AsyncExitStack() as stack:
+            if process is None:
+                process = await stack.enter_async_context(getting_ready(plan.requests))
             _send(process, plan.encode())
-            generator = cls(process, plan, log, time.monotonic_ns())
+            generator = cls(process, plan, _log_of(plan.requests), time.monotonic_ns())
             await generator._first_request()
             yield generator
             if process.returncode is None:
                 await generator.stop()
-        finally:
-            await _end(process)
-            _without_secrets(log)
 
     @property
     def pid(self) -> int:
@@ -211,6 +212,23 @@ class Generator:
             f"the load generator {how}{state}; the end of {self.log}:\n{tail(self.log)}",
             remedy=f"read {self.log}; `python -c 'import locust'` must work in this environment",
         )
+
+
+@asynccontextmanager
+async def getting_ready(requests: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A generator that imports what it needs (2 s of CPU) and waits for a plan that records into
+    this file; ended with the block. Raises LoadError if it cannot be started."""
+    log = _log_of(requests)
+    process = await _spawn(log)
+    try:
+        yield process
+    finally:
+        await _end(process)
+        _without_secrets(log)
+
+
+def _log_of(requests: Path) -> Path:
+    return requests.with_suffix(".log")
 
 
 def _left_with(code: int) -> str:

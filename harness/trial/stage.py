@@ -31,7 +31,7 @@ from harness.host.files import private_folder, write_json
 from harness.judgement.exposure import felt
 from harness.kube.client import ApiError
 from harness.kube.eventually import eventually
-from harness.load.generator import Generator
+from harness.load.generator import Generator, getting_ready
 from harness.manifest.facts import facts
 from harness.manifest.images import images
 from harness.manifest.interpose import led_to
@@ -101,6 +101,7 @@ class Stage:
         self._audit = AuditLog(
             connections.nodes, [n.name for n in connections.cluster.control_planes]
         )
+        self._generator: asyncio.subprocess.Process | None = None
         self._before: baseline.Snapshot | None = None
         self._before_faults: frozenset[str] = frozenset()
         self._told: set[tuple[int, int, str, bool]] = set()
@@ -249,6 +250,12 @@ class Stage:
             remedy="run `harness heal`",
         )
 
+    async def ready_the_load(self, stack: AsyncExitStack) -> None:
+        """Begin what takes the generator seconds before it can send anything; `load` uses it."""
+        self._generator = await stack.enter_async_context(
+            getting_ready(self.placement.folder / REQUESTS_FILE)
+        )
+
     async def load(self, stack: AsyncExitStack, asked: Load | None = None) -> Generator:
         """Load on the entry for as long as `stack` is open; its requests join the history.
 
@@ -269,7 +276,14 @@ class Stage:
             locustfile=declared.locustfile or (str(own.locustfile) if own.locustfile else None),
         )
         return await stack.enter_async_context(
-            Generator.start(url, load, path, self.placement.seed, endpoints=own.endpoints)
+            Generator.start(
+                url,
+                load,
+                path,
+                self.placement.seed,
+                endpoints=own.endpoints,
+                process=self._generator,
+            )
         )
 
     # -- the fault --------------------------------------------------------------------------

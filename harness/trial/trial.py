@@ -90,10 +90,14 @@ class _Trial:
                     self._preflight()
                 with stage.phase("prepare"):
                     await stage.prepare()
-                async with stage.observer.watching(stage.namespaces):
+                async with (
+                    stage.observer.watching(stage.namespaces),
+                    AsyncExitStack() as under_load,
+                ):
+                    await stage.ready_the_load(under_load)
                     with stage.phase("deploy"):
                         await stage.deploy()
-                    await self._under_load()
+                    await self._under_load(await stage.load(under_load))
             except CannotConclude as reason:
                 stage.problem(reason.blame, str(reason))
             except HarnessError as error:
@@ -129,31 +133,29 @@ class _Trial:
             if support.state == "degraded":
                 stage.writer.append("note", text=f"{fault.describe()}: {support.why}")
 
-    async def _under_load(self) -> None:
+    async def _under_load(self, generator: Generator) -> None:
         """Control, inject, felt, sustain, heal, recover; the fault is healed on every way out."""
         stage = self.stage
-        async with AsyncExitStack() as stack:
-            generator = await stage.load(stack)
-            with stage.phase("control"):
-                await self._control(generator)
-            await self._control_held()
-            try:
-                with stage.phase("inject"):
-                    stage.about_to_inject()
-                    for index, fault in enumerate(self.faults):
-                        await self._its_turn(index, fault)
-                        await fault.inject(stage.context)
-                with stage.phase("felt"):
-                    await self._felt(generator)
-                with stage.phase("sustain"):
-                    await self._sustain(generator)
-            finally:
-                with stage.phase("heal"):
-                    await stage.heal()
-            with stage.phase("recover"):
-                await self._recover(generator)
-            await generator.stop()
-            await stage.read_audit()
+        with stage.phase("control"):
+            await self._control(generator)
+        await self._control_held()
+        try:
+            with stage.phase("inject"):
+                stage.about_to_inject()
+                for index, fault in enumerate(self.faults):
+                    await self._its_turn(index, fault)
+                    await fault.inject(stage.context)
+            with stage.phase("felt"):
+                await self._felt(generator)
+            with stage.phase("sustain"):
+                await self._sustain(generator)
+        finally:
+            with stage.phase("heal"):
+                await stage.heal()
+        with stage.phase("recover"):
+            await self._recover(generator)
+        await generator.stop()
+        await stage.read_audit()
 
     async def _control(self, generator: Generator) -> None:
         """The same load and the same path, without the fault."""

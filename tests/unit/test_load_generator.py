@@ -24,7 +24,7 @@ from harness.errors import LoadError
 from harness.history import outcomes
 from harness.history.arrivals import SECOND
 from harness.history.requests_tail import RequestsTail
-from harness.load.generator import Generator
+from harness.load.generator import Generator, getting_ready
 from harness.load.plan import plan
 
 pytestmark = pytest.mark.asyncio
@@ -157,6 +157,21 @@ async def test_arrivals_behind_too_many_in_flight_are_held_back_which_is_not_fal
     assert set(requests.outcomes()) <= {"unfinished", "not sent", held_back}
     last = int(requests.intended[requests.status == outcomes.HELD_BACK][-1])
     assert requests.generator_health(0, last).sent_ratio == 1
+
+
+async def test_a_generator_that_got_ready_before_is_the_one_that_sends_and_ends_without_a_plan(
+    target: Target, tmp_path: Path
+) -> None:
+    path = tmp_path / "requests.jsonl"
+    async with getting_ready(path) as process:
+        load = Generator.start(target.url, Load(rate=40), path, 1, process=process)
+        async with load as generator:
+            assert generator.pid == process.pid
+        assert process.returncode == 0
+    assert RequestsTail(path).read().outcomes() == {"200": len(target.seen)}
+    async with getting_ready(tmp_path / "never.jsonl") as process:
+        pass
+    assert process.returncode is not None
 
 
 async def test_a_disk_that_fills_up_ends_the_load_with_an_error(

@@ -107,6 +107,10 @@ class Stage:
         """A step."""
         await self.act("deploy")
 
+    async def ready_the_load(self, stack: AsyncExitStack) -> None:
+        """A step."""
+        await self.act("ready the load")
+
     async def load(self, stack: AsyncExitStack) -> Any:
         """A generator that is well."""
         await self.act("load")
@@ -202,7 +206,7 @@ def test_every_phase_in_the_order_of_the_design() -> None:
     assert stage.problems == []
     assert ended.residue == ()
     fault = ["inject the fault", "heal", "stop the load"]
-    order = ["prepare", "deploy", "load", *fault, "removing", "remove"]
+    order = ["prepare", "ready the load", "deploy", "load", *fault, "removing", "remove"]
     assert [step for step in stage.steps if step in order] == order
 
 
