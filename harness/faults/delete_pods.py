@@ -50,8 +50,9 @@ class DeletePods(Fault):
 
     async def inject(self, ctx: FaultContext) -> None:
         """Record them, then delete them."""
-        chosen = (await workloads.pods(ctx, ctx.role(self.target)))[: self.pods]
-        taken_pods.record(ctx, self.target, chosen)
+        standing = await workloads.pods(ctx, ctx.role(self.target))
+        chosen = standing[: self.pods]
+        taken_pods.record(ctx, self.target, chosen, standing)
         for meta in (pod["metadata"] for pod in chosen):
             await ctx.kube.delete("v1", "Pod", meta["name"], meta["namespace"], uid=meta["uid"])
 

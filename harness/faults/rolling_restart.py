@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from harness.declare import register
 from harness.faults import rollouts, taken_pods, workloads
@@ -20,9 +19,6 @@ class RollingRestart(Fault):
 
     Nothing is undone: the new pods are like the old ones.
     """
-
-    # The first old pod goes when a new one is ready.
-    felt_within: ClassVar[str] = rollouts.HEALED_WITHIN
 
     @property
     def onset(self) -> str:
@@ -40,7 +36,8 @@ class RollingRestart(Fault):
     async def inject(self, ctx: FaultContext) -> None:
         """Record the pods that are there, then restart."""
         role = ctx.role(self.target)
-        taken_pods.record(ctx, self.target, await workloads.pods(ctx, role))
+        pods = await workloads.pods(ctx, role)
+        taken_pods.record(ctx, self.target, pods, standing=pods)
         await rollouts.restart(ctx, role)
 
     async def measure(self, ctx: FaultContext) -> Achieved:

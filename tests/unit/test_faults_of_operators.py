@@ -109,8 +109,12 @@ def test_pods_are_taken_away_from_the_first_that_goes_until_all_are_replaced(
     whole(world, 2)
     world.pods(pod("api-1"), pod("api-2"))
     assert not world.measure(fault).felt, "nobody has taken a pod away"
-    world.recorded(taken_pods.UNDO, target="workload", pods={"uid-api-1": "api-1"})
+    stood = ["uid-api-1", "uid-api-2"]
+    world.recorded(taken_pods.UNDO, target="workload", pods={"uid-api-1": "api-1"}, stood=stood)
     assert not world.measure(fault).felt, "it stands still"
+    world.pods(pod("api-1"), pod("api-2"), pod("api-3"))
+    waiting = world.measure(fault)
+    assert (waiting.felt, [met.by for met in waiting.met]) == (True, ["api-3"]), "it has begun"
     world.pods(leaving("api-1"), pod("api-2"))
     going = world.measure(fault)
     assert (going.felt, going.cured, [met.by for met in going.met]) == (True, False, ["api-1"])
@@ -124,7 +128,9 @@ def test_pods_are_taken_away_from_the_first_that_goes_until_all_are_replaced(
 
 def test_what_was_taken_from_another_role_is_not_this_faults(world: World) -> None:
     whole(world, 1)
-    world.recorded(taken_pods.UNDO, target="worker", pods={"uid-api-1": "api-1"})
+    world.recorded(
+        taken_pods.UNDO, target="worker", pods={"uid-api-1": "api-1"}, stood=["uid-api-1"]
+    )
     world.pods(pod("api-2"))
     got = world.measure(DeletePods("workload"))
     assert (got.felt, got.cured) == (False, False)
