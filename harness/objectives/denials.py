@@ -35,7 +35,7 @@ class Denied(Declared):
             return Finding("open", f"nothing of {self.role} came yet")
         if pods := history.pods_of(self.role):
             let_in = pods[0].states[0].t
-            return Finding("broken", f"{pods[0].name} was let in", let_in)
+            return Finding("broken", f"{pods[0].name} was let in", let_in, at_any_speed=True)
         said = self._refusal(history)
         if said is None:
             return Finding("open", f"nobody said that {self.role} is refused", before_heal=True)

@@ -67,7 +67,7 @@ async def test_every_outcome_is_told_apart_and_no_request_is_lost_or_repeated(
         "GET /junk": outcomes.BAD_RESPONSE,
         "GET /hang": outcomes.TIMEOUT,
     }
-    load = Load(rate=300, endpoints=dict.fromkeys(expected, 1.0), timeout="300ms")
+    load = Load(rate=300, endpoints=dict.fromkeys(expected, 1.0), timeout="1s")
     path = tmp_path / "requests.jsonl"
     async with Generator.start(target.url, load, path, 11) as generator:
         await until(lambda: len(generator.requests()) > 150, "150 requests")
@@ -85,7 +85,7 @@ async def test_every_outcome_is_told_apart_and_no_request_is_lost_or_repeated(
     assert (requests.end >= requests.start).all()
     assert summary.availability == pytest.approx(5 / 11, abs=0.15)
     assert summary.seed == 11
-    assert 0.3 <= of_endpoint(requests, "GET /hang").percentiles().max < 1.0
+    assert of_endpoint(requests, "GET /hang").percentiles().max >= 1.0
 
 
 async def test_a_stall_is_seen_by_those_who_came_during_it_and_a_stopped_generator_is_not_a_stall(
@@ -180,7 +180,8 @@ async def test_a_disk_that_fills_up_ends_the_load_with_an_error(
     path = tmp_path / "requests.jsonl"
     with pytest.raises(LoadError, match=r"cannot write .*requests\.jsonl") as caught:
         async with Generator.start(target.url, Load(rate=100), path, 1) as generator:
-            size = path.stat().st_size + 100
+            # Its last words go into a file as well, and have to fit.
+            size = path.stat().st_size + 2000
             resource.prlimit(generator.pid, resource.RLIMIT_FSIZE, (size, size))
             # Not when it is gone: its exit code becomes known to us a moment later.
             await until(lambda: generator._process.returncode is not None, "the end")
