@@ -44,9 +44,8 @@ def fit(
     scenario = found.scenario
     if not any(expect.verdict == "survived" for expect in scenario.variants.values()):
         return _not(scenario, "shows where a cure ends: no configuration is expected to survive it")
-    released = [fault.target for fault in faults_of(scenario) if fault.needs_release]
-    if any(target not in scenario.roles for target in released):
-        return _not(scenario, "releases a change of its own sample application")
+    if found.shared.files or any(fault.needs_release for fault in faults_of(scenario)):
+        return _not(scenario, "brings objects that are written for its own sample application")
     fitted = for_subject(scenario, subject)
     bound = {*subject.roles, *scenario.roles}
     missing = [role for role in required_roles(fitted) if role not in bound]

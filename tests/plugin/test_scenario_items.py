@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from harness import paths
+from harness.runs import catalog
 
 
 def run_json(inner: Any) -> dict[str, Any]:
@@ -70,17 +71,24 @@ def test_a_declaration_that_proves_nothing_is_a_collection_error(inner: Any) -> 
 
 
 def test_with_a_subject_only_what_applies_is_collected(inner: Any) -> None:
-    """By its roles (no worker) and by what faults can do to it (no start that can be delayed)."""
+    """By its roles (no worker), by what faults can do to it (no start that can be delayed), and by
+    whether anything but the sample is meant."""
     shop = Path(__file__).parents[1] / "foreign" / "shop"
     scenarios = str(paths.data("scenarios"))
     result = inner.run(scenarios, f"--harness-subject={shop}", "--collect-only", "-q")
     collected = {line.rpartition("::")[2] for line in result.outlines if "::" in line}
-    apply = (
-        "deadlock-without-liveness",
-        "liveness-checks-database",
-        "liveness-hits-main-endpoint",
-        "readiness-shared-dependency-blackout",
-    )
+    left_out = {
+        "crash-loop-exit-0",
+        "crash-loop-exit-1",
+        "node-loss-default-tolerations",
+        "oom-heap-preallocation",
+        "resource-quota-exceeded",
+        "resource-quota-requires-limits",
+        "rwo-multi-attach",
+        "slow-start-beyond-budget",
+        "slow-start-without-startup-probe",
+    }
+    apply = {each.slug for each in catalog.discover()} - left_out
     assert collected == {f"{slug}[{v}]" for slug in apply for v in ("as-given", "fragile")}
 
 

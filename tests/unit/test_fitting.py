@@ -100,8 +100,8 @@ def test_the_shipped_boundary_is_the_only_scenario_without_a_promise(tmp_path: P
     own = subject(tmp_path)
     fitted = [fitting.fit(each, own) for each in catalog.discover()]
     left_out = {each.slug: each.why for each in fitted if isinstance(each, NotApplicable)}
-    # A release of the sample's own deployment has nothing to do with anybody else's.
-    out = [slug for slug, why in left_out.items() if not why.startswith("releases a change of")]
+    # What is written for the sample's own objects has nothing to do with anybody else's.
+    out = [slug for slug, why in left_out.items() if not why.startswith("brings objects")]
     assert out == ["slow-start-beyond-budget"]
 
 
