@@ -78,6 +78,7 @@ def test_with_a_subject_only_what_applies_is_collected(inner: Any) -> None:
     result = inner.run(scenarios, f"--harness-subject={shop}", "--collect-only", "-q")
     collected = {line.rpartition("::")[2] for line in result.outlines if "::" in line}
     left_out = {
+        "capabilities-not-dropped",
         "crash-loop-exit-0",
         "crash-loop-exit-1",
         "node-loss-default-tolerations",
