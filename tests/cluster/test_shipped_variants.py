@@ -3,6 +3,8 @@ proxy, checks again. No cluster is needed, but the kubectl of the node image is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from harness.manifest.interpose import Interposed, Proxy, interpose
 from harness.manifest.isolation import isolate
 from harness.manifest.objects import Object, pods_of_role
 from harness.manifest.scale import good_factors, scale
-from harness.manifest.subject_file import SubjectFile
+from harness.manifest.subject_file import Role, SubjectFile
 from harness.manifest.validate import check, problems
 from harness.runs import catalog
 from harness.runs.catalog import Found
@@ -39,6 +41,16 @@ def kubectl() -> Path:
 
 def subject_of(found: Found) -> SubjectFile:
     return catalog.sample_subject(found.scenario.subject).also(found.scenario.roles)
+
+
+def placed(roles: Mapping[str, Role], namespaces: Mapping[str, str]) -> dict[str, Role]:
+    """The roles that name a namespace, in the trial's own."""
+    return {
+        name: role.model_copy(update={"ref": replace(role.ref, namespace=namespaces[written])})
+        if (written := role.ref.namespace)
+        else role
+        for name, role in roles.items()
+    }
 
 
 async def variants_of(found: Found, kubectl: Path) -> dict[str, list[Object]]:
@@ -61,8 +73,9 @@ async def test_every_variant_can_be_run(found: Found, kubectl: Path) -> None:
         scaled = scale(objects, factor).objects
         own = isolate(scaled, trial="t1a2b3", default_namespace=subject.subject.namespace)
         assert own.why == ()
-        assert problems(own.objects, version=KUBERNETES_VERSION, roles=subject.roles) == []
-        assert facts(own.objects, subject.roles, scale=factor).role("workload").replicas > 0
+        roles = placed(subject.roles, own.namespaces)
+        assert problems(own.objects, version=KUBERNETES_VERSION, roles=roles) == []
+        assert facts(own.objects, roles, scale=factor).role("workload").replicas > 0
         if "database" not in subject.roles:
             continue
         proxied = interpose(own.objects, subject.role("database").ref, proxy=PROXY)
