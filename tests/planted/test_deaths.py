@@ -82,8 +82,8 @@ def environment() -> dict[str, str]:
 
 
 def records_of(folder: Path) -> list[Json]:
-    """Whole lines of the history that a process writes below a folder."""
-    for path in folder.glob(f"*/{HISTORY_FILE}"):
+    """Whole lines of the history that a process writes in or below a folder."""
+    for path in folder.rglob(HISTORY_FILE):
         lines = path.read_bytes().split(b"\n")[:-1]
         return [orjson.loads(line) for line in lines]
     return []
@@ -233,18 +233,21 @@ def test_ledger_on_a_full_disk(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 3, done.stdout + done.stderr
-    (trial,) = (tmp_path / "run").glob("*/verdict.json")
-    result = orjson.loads(trial.read_bytes())
-    assert (result["verdict"], result["blame"]) == ("inconclusive", "host")
-    assert "cannot write to the ledger" in result["deciding"]
-    assert "nothing was changed" in result["deciding"]
-    assert "Free disk space" in result["deciding"]
-    records = records_of(tmp_path / "run")
-    # Refused before any change: nothing of the trial was ever seen on the cluster.
-    (namespace,) = next(r["namespaces"] for r in records if r["type"] == "trial").values()
-    assert re.fullmatch(r"planted-[0-9a-f]{6}", namespace)
-    assert not any(r.get("namespace") == namespace for r in records)
-    assert asyncio.run(_find("Namespace", namespace)) is None
+    # What the host spoiled is tried once more, and the disk is as full as before.
+    trials = sorted(each.parent for each in (tmp_path / "run").glob("*/verdict.json"))
+    assert [each.name.endswith("__alone") for each in trials] == [False, True]
+    for trial in trials:
+        result = orjson.loads((trial / "verdict.json").read_bytes())
+        assert (result["verdict"], result["blame"]) == ("inconclusive", "host")
+        assert "cannot write to the ledger" in result["deciding"]
+        assert "nothing was changed" in result["deciding"]
+        assert "Free disk space" in result["deciding"]
+        records = records_of(trial)
+        # Refused before any change: nothing of the trial was ever seen on the cluster.
+        (namespace,) = next(r["namespaces"] for r in records if r["type"] == "trial").values()
+        assert re.fullmatch(r"planted-[0-9a-f]{6}", namespace)
+        assert not any(r.get("namespace") == namespace for r in records)
+        assert asyncio.run(_find("Namespace", namespace)) is None
 
 
 async def _find(kind: str, name: str) -> Json | None:
