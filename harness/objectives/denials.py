@@ -46,7 +46,8 @@ class Denied(Declared):
 
     def control(self, history: History) -> Finding:
         """Nothing of the role may be there before it comes."""
-        if history.pods_of(self.role):
+        begun = history.injected_at
+        if any(begun is None or pod.states[0].t < begun for pod in history.pods_of(self.role)):
             return Finding("broken", f"{self.role} has pods before anything was released")
         return Finding("met", f"no pod of {self.role} yet")
 

@@ -282,6 +282,8 @@ def test_denied_is_broken_by_the_first_pod_that_is_let_in() -> None:
     tale.pod(24, "new", of="newcomer")
     found = asked.judge(tale.until(30))
     assert (found.state, found.at, found.reason) == ("broken", at(24), "new was let in")
+    assert asked.control(tale.until(30)).state == "met", "it came after the control run"
+    tale.pod(15, "early", of="newcomer")
     assert asked.control(tale.until(30)).state == "broken"
 
 
