@@ -10,9 +10,9 @@ from harness.errors import FaultError
 from harness.faults import rollouts
 from harness.faults.base import Achieved, Fault, FaultContext, Met
 from harness.kube.client import ApiError, Obj
-from harness.manifest.objects import Object, find_optional, name_of, namespace_of, ref_of
+from harness.manifest.objects import Object, Ref, find_optional, name_of, namespace_of, ref_of
 from harness.manifest.variants import apply_order
-from harness.undo import changed_objects, cluster_scoped
+from harness.undo import changed_objects
 
 
 @register("fault", "release")
@@ -21,8 +21,8 @@ class Release(Fault):
     """The scenario's `release.yaml` is applied over what stands, object by object.
 
     What the cluster answers is evidence and no error: an `answer` record has it for each object,
-    with the stage of the apply path that refused it. The target is what the release is about.
-    Healing applies what stood before.
+    with the stage of the apply path that refused it. A cluster that fails has answered nothing.
+    The target is what the release is about. Healing applies what stood before.
     """
 
     needs_release: ClassVar[bool] = True
@@ -44,11 +44,15 @@ class Release(Fault):
             raise FaultError(
                 f"the release has no {target}", remedy=f"bind {self.target} to what it brings"
             )
-        for obj in apply_order(ctx.released):
+        for obj, before in self._changes(ctx):
             refusal: ApiError | None = None
             try:
-                await self._apply(ctx, obj)
+                await changed_objects.apply(
+                    ctx.kube, ctx.ledger, obj, before, cluster=ctx.cluster, trial=ctx.trial
+                )
             except ApiError as error:
+                if error.stage == "store":
+                    raise
                 refusal = error
             ctx.tell(
                 "answer",
@@ -61,21 +65,18 @@ class Release(Fault):
                 message=refusal.detail if refusal else "",
             )
 
-    async def _apply(self, ctx: FaultContext, obj: Object) -> None:
-        before = find_optional(ctx.standing, ref_of(obj))
-        if before is None and not ref_of(obj).namespace:
-            await cluster_scoped.create(
-                ctx.kube, ctx.ledger, obj, cluster=ctx.cluster, trial=ctx.trial
-            )
-        else:
-            await changed_objects.apply(
-                ctx.kube, ctx.ledger, obj, before, cluster=ctx.cluster, trial=ctx.trial
-            )
+    def _changes(self, ctx: FaultContext) -> list[tuple[Object, Object | None]]:
+        """Each object as it is applied, and what stands there before, if anything does."""
+        changes: list[tuple[Object, Object | None]] = []
+        for obj in apply_order(ctx.released):
+            before = find_optional(ctx.standing, ref_of(obj))
+            changes.append((obj if before else changed_objects.marked(obj, ctx.trial), before))
+        return changes
 
     async def measure(self, ctx: FaultContext) -> Achieved:
         """Whether each object stands as the release has it and its controller knows, or was
         refused and still is."""
-        told = {str(ref_of(obj)): await self._taken(ctx, obj) for obj in ctx.released}
+        told = {str(ref_of(obj)): await self._taken(ctx, obj) for obj, _ in self._changes(ctx)}
         missing = [name for name, how in told.items() if not how]
         of = find_optional(ctx.released, ctx.role(self.target).ref)
         how = told[str(ref_of(of))] if of is not None else ""
@@ -98,10 +99,11 @@ class Release(Fault):
         try:
             wanted = await ctx.kube.apply(obj, dry_run=True)
         except ApiError as error:
+            if error.stage == "store":
+                raise
             sent = any(
-                each.trial == ctx.trial
-                and (each.data.get("kind"), each.data.get("name")) == (ref.kind, ref.name)
-                and each.data.get("namespace") == ref.namespace
+                (each.kind, each.trial) == (changed_objects.UNDO, ctx.trial)
+                and Ref(*(each.data[key] for key in ("kind", "name", "namespace"))) == ref
                 for each in ctx.ledger.open_records
             )
             return f"{ref.kind}/{ref.name} refused: {error.detail}" if sent else ""

@@ -211,6 +211,15 @@ class History(Phases):
         """(time, pods asked for) of an object ("ReplicaSet/api-5f"), as it said itself."""
         return self._wanted.get((namespace, owner), [])
 
+    def answers_on(self, role: str) -> list[Answer]:
+        """What the cluster answered to a release of a role's own workloads."""
+        facts = self.facts.role(role)
+        return [
+            each
+            for each in self.answers
+            if each.of in facts.workloads and each.namespace == facts.namespace
+        ]
+
     # -- events -----------------------------------------------------------------------------
 
     def events_on(

@@ -8,7 +8,19 @@ from typing import ClassVar
 from harness.declare import Declared, Exposure, Finding, Scope, register
 from harness.history.facts import Facts, FaultFacts
 from harness.history.history import History
+from harness.history.records import Window
 from harness.objectives.observed import PODS
+
+_GUARDS = (
+    "exceeded quota",
+    "failed quota",
+    "violates PodSecurity",
+    "ValidatingAdmissionPolicy",
+    "denied the request",
+    "per Container is",
+    "per Pod is",
+)
+"""How quotas, Pod Security, policies, webhooks and limit ranges begin to say no to a pod."""
 
 
 @register("objective", "denied")
@@ -17,7 +29,8 @@ class Denied(Declared):
     """The cluster lets in no pod of a role, and says so: somebody guards the namespace.
 
     A quota, a policy or Pod Security refuses the object itself (an `answer` record) or its pods
-    (a `FailedCreate` event). Broken by the first pod that was let in.
+    (a `FailedCreate` event). A cluster that cannot make a pod for another reason denies nothing.
+    Broken by the first pod that was let in.
     """
 
     role: str
@@ -33,13 +46,14 @@ class Denied(Declared):
         """Met at the heal, if somebody was heard to refuse and no pod was there until then."""
         if history.injected_at is None:
             return Finding("open", f"nothing of {self.role} came yet")
-        if pods := history.pods_of(self.role):
-            let_in = pods[0].states[0].t
-            return Finding("broken", f"{pods[0].name} was let in", let_in, at_any_speed=True)
-        said = self._refusal(history)
+        heal = history.phase("heal")
+        window = Window(history.injected_at, heal.begin if heal else None)
+        for pod in history.pods_of(self.role):
+            if window.holds(let_in := pod.states[0].t):
+                return Finding("broken", f"{pod.name} was let in", let_in, at_any_speed=True)
+        said = self._refusal(history, window)
         if said is None:
             return Finding("open", f"nobody said that {self.role} is refused", before_heal=True)
-        heal = history.phase("heal")
         if heal is None:
             return Finding("open", said, holds=True)
         return Finding("met", said, heal.begin)
@@ -55,12 +69,11 @@ class Denied(Declared):
         """A refusal takes no time."""
         return None
 
-    def _refusal(self, history: History) -> str | None:
-        facts = history.facts.role(self.role)
-        for answer in history.answers:
-            ours = answer.of in facts.workloads and answer.namespace == facts.namespace
-            if ours and not answer.admitted:
+    def _refusal(self, history: History, window: Window) -> str | None:
+        for answer in history.answers_on(self.role):
+            if answer.stage == "admission":
                 return f"{answer.of} refused: {answer.message}"
-        for event in history.events_on(self.role, reason="FailedCreate", window=history.watched):
-            return f"{event.name}: {event.message}"
+        for event in history.events_on(self.role, reason="FailedCreate", window=window):
+            if any(words in event.message for words in _GUARDS):
+                return f"{event.name}: {event.message}"
         return None

@@ -185,10 +185,8 @@ class SelfHealing(Declared):
 
 def _refused(history: History, role: str) -> Finding | None:
     """Broken, where the cluster did not take a release of the role."""
-    facts = history.facts.role(role)
-    for answer in history.answers:
-        ours = answer.of in facts.workloads and answer.namespace == facts.namespace
-        if ours and not answer.admitted:
+    for answer in history.answers_on(role):
+        if not answer.admitted:
             text = f"{answer.of} refused at {answer.stage}: {answer.message}"
             return Finding("broken", text, answer.t)
     return None

@@ -23,6 +23,7 @@ from harness.manifest.objects import did_you_mean
 from harness.manifest.subject_file import SubjectFile
 from harness.manifest.subject_reading import load_subject
 from harness.manifest.variants import Layers
+from harness.units import seconds
 
 FILE = "scenario.py"
 RELEASE = "release.yaml"
@@ -157,7 +158,8 @@ def sample_subject(name: str) -> SubjectFile:
 
 
 def faults_of(scenario: Scenario) -> list[Fault]:
-    """The faults, with the cycle that a trial drives. Raises UsageError for what is none."""
+    """The faults, with the cycle that a trial drives. Raises UsageError for what is none, and for
+    an `after` that is no time."""
     faults = []
     for each in scenario.faults:
         if not isinstance(each, Fault):
@@ -165,5 +167,7 @@ def faults_of(scenario: Scenario) -> list[Fault]:
                 f"{each!r} cannot be injected: it is no harness.faults.base.Fault",
                 remedy="derive it from Fault, which has the cycle that a trial drives",
             )
+        if each.after not in (None, "felt"):
+            seconds(each.after)
         faults.append(each)
     return faults

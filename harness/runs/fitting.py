@@ -44,11 +44,11 @@ def fit(
     scenario = found.scenario
     if not any(expect.verdict == "survived" for expect in scenario.variants.values()):
         return _not(scenario, "shows where a cure ends: no configuration is expected to survive it")
-    if found.shared.files or any(fault.needs_release for fault in faults_of(scenario)):
+    released = any(fault.needs_release for fault in faults_of(scenario))
+    if found.shared.files or scenario.roles or released:
         return _not(scenario, "brings objects that are written for its own sample application")
     fitted = for_subject(scenario, subject)
-    bound = {*subject.roles, *scenario.roles}
-    missing = [role for role in required_roles(fitted) if role not in bound]
+    missing = [role for role in required_roles(fitted) if role not in subject.roles]
     if missing:
         file = f"{subject.directory.name}/{FILE}"
         return _not(scenario, f"needs role {', '.join(missing)}, which {file} does not bind")
@@ -61,7 +61,7 @@ def unsupported(
     scenario: Scenario, subject: SubjectFile, objects: Sequence[Object]
 ) -> NotApplicable | None:
     """Why the scenario's faults can do nothing to these objects; None if they can."""
-    for fault in _aimed_at(subject, scenario):
+    for fault in faults_of(scenario):
         support = fault.target_support(subject.role(fault.target), objects)
         if support.state == "unsupported":
             return _not(scenario, f"{fault.describe()}: {support.why}")
@@ -72,14 +72,9 @@ def doubts(scenario: Scenario, subject: SubjectFile, objects: Sequence[Object]) 
     """What may keep the scenario's faults from showing anything of these objects, in words."""
     supports = [
         (fault, fault.target_support(subject.role(fault.target), objects))
-        for fault in _aimed_at(subject, scenario)
+        for fault in faults_of(scenario)
     ]
     return [f"{f.describe()}: {s.why}" for f, s in supports if s.state == "degraded"]
-
-
-def _aimed_at(subject: SubjectFile, scenario: Scenario) -> list[Fault]:
-    """The faults on roles that are bound: those that a scenario brings may not be bound yet."""
-    return [fault for fault in faults_of(scenario) if fault.target in subject.roles]
 
 
 def required_roles(scenario: Scenario) -> list[str]:

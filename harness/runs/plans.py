@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -142,7 +142,7 @@ def _layers(found: Found, subject: SubjectFile, variant: str, *, own: bool) -> L
         return found.layers(variant)
     variants = subject.subject.variants
     component = None if variant == AS_GIVEN or variants is None else variants / variant
-    return replace(found.shared, component=component)
+    return Layers(component=component)
 
 
 def _factor(asked: int, variants: Sequence[Manifests]) -> int:

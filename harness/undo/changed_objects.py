@@ -1,14 +1,16 @@
-"""Objects in a trial's namespaces that are changed or added after the deployment, and put back.
+"""Objects that are changed or added after the deployment, and put back.
 
-The record keeps the fields that differ, as they were, and of an object that is new only its name.
+The record keeps the fields that differ, as they were, and of an object that is new only its name:
+it has the trial's label, by which it is known from somebody else's of that name.
 """
 
 from __future__ import annotations
 
 from harness.cluster.clusters import Cluster
 from harness.history.facts import Json
-from harness.kube.client import ApiError, Kube, Obj
-from harness.manifest.objects import Object, name_of, namespace_of
+from harness.kube.client import ApiError, Kube
+from harness.labels import TRIAL, of_trial, value
+from harness.manifest.objects import Object, labels_of, name_of, namespace_of
 from harness.manifest.patch import is_strategic, patch
 from harness.undo.ledger import Ledger
 from harness.undo.reach import World
@@ -16,6 +18,12 @@ from harness.undo.record import Record
 from harness.undo.registry import undo
 
 UNDO = "object"
+
+
+def marked(obj: Object, trial: str) -> Object:
+    """A new object with the labels of its trial."""
+    labels = labels_of(obj) | of_trial(trial)
+    return {**obj, "metadata": {**obj["metadata"], "labels": labels}}
 
 
 async def apply(
@@ -26,8 +34,11 @@ async def apply(
     *,
     cluster: Cluster,
     trial: str,
-) -> Obj:
-    """Apply `after` where `before` stands (None: nothing does), recorded first. Raises ApiError."""
+) -> None:
+    """Apply `after` where `before` stands (None: nothing does, and it is `marked`), recorded first.
+
+    Raises ApiError.
+    """
     data: Json = {
         "api_version": after["apiVersion"],
         "kind": after["kind"],
@@ -37,7 +48,7 @@ async def apply(
         "strategic": is_strategic(after),
     }
     ledger.record(UNDO, data, cluster=cluster, trial=trial)
-    return await kube.apply(after)
+    await kube.apply(after)
 
 
 @undo(UNDO)
@@ -46,7 +57,10 @@ async def _put_back(record: Record, world: World) -> None:
     kube = await world.kube(record)
     where = (data["api_version"], data["kind"], data["name"], data["namespace"])
     if data["back"] is None:
-        await kube.delete(*where)
+        found = await kube.find(*where)
+        # Written before it was made: the name may be somebody else's.
+        if found and value(found["metadata"].get("labels"), TRIAL) == record.trial:
+            await kube.delete(*where, uid=found["metadata"]["uid"])
         return
     try:
         await kube.patch(*where, data["back"], strategic=data["strategic"])

@@ -136,3 +136,9 @@ def test_a_release_that_nothing_applies_is_told(tmp_path: Path) -> None:
     (folder / "release.yaml").write_text("{}")
     with pytest.raises(UsageError, match="no fault applies its release"):
         catalog.load_scenario(folder)
+
+
+def test_a_fault_that_begins_after_no_time_is_told(tmp_path: Path) -> None:
+    text = GOOD.replace('latency="3s"', 'latency="3s", after="soon"')
+    with pytest.raises(UsageError, match="soon"):
+        catalog.load_scenario(write(tmp_path, "slow", text))

@@ -80,7 +80,7 @@ async def _object(ctx: FaultContext) -> None:
     before = await ctx.kube.get("apps/v1", "Deployment", "api", "shop")
     after = copy.deepcopy(before)
     after["spec"]["template"]["spec"]["containers"][0] |= {"image": "api:2", "env": [{"name": "A"}]}
-    new = obj("ConfigMap", "settings", "shop")
+    new = changed_objects.marked(obj("ConfigMap", "settings", "shop"), ctx.trial)
     for each, standing in ((after, before), (new, None)):
         await changed_objects.apply(
             ctx.kube, ctx.ledger, each, standing, cluster=ctx.cluster, trial=ctx.trial

@@ -287,6 +287,17 @@ def test_denied_is_broken_by_the_first_pod_that_is_let_in() -> None:
     assert asked.control(tale.until(30)).state == "broken"
 
 
+def test_what_a_cluster_cannot_make_it_has_not_denied() -> None:
+    tale = newcomer()
+    tale.event(
+        22, "newcomer", "FailedCreate", "error looking up service account", kind="Deployment"
+    )
+    answered(tale, admitted=False)
+    tale.records[-1]["stage"] = "validation"
+    found = objectives.denied("newcomer").judge(tale.until())
+    assert (found.state, found.before_heal) == ("open", True)
+
+
 def test_denied_is_met_at_the_heal_by_whoever_was_heard_to_refuse() -> None:
     asked = objectives.denied("newcomer")
     by_answer, by_event = newcomer(), newcomer()

@@ -13,6 +13,7 @@ from harness.errors import FaultError
 from harness.faults import Release
 from harness.faults.base import Achieved, FaultContext
 from harness.kube.client import ApiError
+from harness.labels import of_trial
 from harness.manifest.subject_file import Role
 from harness.undo import changed_objects
 
@@ -31,6 +32,7 @@ class Shop:
     def __init__(self, *standing: dict[str, Any]) -> None:
         self.live = {o["metadata"]["name"]: self._served(o) for o in standing}
         self.refused: set[str] = set()
+        self.status = 403
         self.told: list[dict[str, Any]] = []
         self.records: list[Any] = []
         self.standing = standing
@@ -59,7 +61,8 @@ class Shop:
     async def apply(self, applied: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
         name = applied["metadata"]["name"]
         if name in self.refused:
-            raise ApiError(status=403, reason="Forbidden", detail=QUOTA, request="PATCH", body={})
+            detail = QUOTA if self.status == 403 else "etcdserver: request timed out"
+            raise ApiError(status=self.status, reason="", detail=detail, request="PATCH", body={})
         served = self._served(applied)
         if not dry_run:
             self.live[name] = served
@@ -118,6 +121,26 @@ def test_a_refusal_is_an_answer_and_felt_but_not_before_it_was_asked_for() -> No
     (told,) = shop.told
     assert (told["admitted"], told["code"], told["stage"]) == (False, 403, "admission")
     assert told["message"] == QUOTA
+
+
+def test_a_cluster_that_fails_has_answered_nothing() -> None:
+    shop = Shop()
+    shop.refused.add("new")
+    shop.status = 500
+    context = shop.context(obj("Deployment", "new"))
+    with pytest.raises(ApiError, match="timed out"):
+        asyncio.run(Release("newcomer").inject(context))
+    assert shop.told == []
+    with pytest.raises(ApiError, match="timed out"):
+        measured(context)
+
+
+def test_what_stood_before_keeps_its_labels_and_what_is_new_gets_the_trials() -> None:
+    changed, new = obj("Deployment", "new", replicas=3), obj("ConfigMap", "settings")
+    shop = Shop(obj("Deployment", "new", replicas=2))
+    asyncio.run(Release("newcomer").inject(shop.context(changed, new)))
+    assert "labels" not in shop.live["new"]["metadata"]
+    assert shop.live["settings"]["metadata"]["labels"] == of_trial("t1")
 
 
 def test_a_release_that_is_swallowed_is_not_felt() -> None:
