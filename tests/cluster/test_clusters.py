@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,16 @@ async def test_what_somebody_changed_is_in_the_audit_log(workers: Cluster) -> No
         assert (patched["verb"], patched["user"]["username"]) == ("patch", "kubernetes-admin")
         assert patched["requestObject"]["metadata"]["annotations"] == {"touched": "by-hand"}
         await kube.delete("v1", "ConfigMap", "audited", "default")
+
+
+@pytest.mark.asyncio
+async def test_the_address_of_a_pod_that_is_gone_leads_nowhere(workers: Cluster) -> None:
+    nodes = node_commands(workers)
+    async with Kube.connect(workers.kubeconfig) as kube:
+        for node in await kube.list("v1", "Node"):
+            nobody = str(ip_network(node["spec"]["podCIDR"])[-2])
+            asked = await nodes.run(node["metadata"]["name"], ["ip", "route", "get", nobody])
+            assert "No route to host" in asked.error, asked.text
 
 
 @pytest.mark.asyncio

@@ -17,11 +17,26 @@ DIFFERENCES = "harness/history/differences.py"
 REQUESTS = "harness/history/requests.py"
 ROLLOUTS = "harness/objectives/rollouts.py"
 ATTEMPTS = "harness/objectives/attempts.py"
+DENIALS = "harness/objectives/denials.py"
 RULE = ("tests/unit/test_verdict.py", "tests/unit/test_trust.py")
 TRIES = ("tests/unit/test_objectives_attempts.py",)
 CROWD = ("tests/unit/test_crowding.py", "tests/unit/test_trust.py")
 
 JUDGEMENT: Sequence[Mutant] = (
+    Mutant(
+        "whatever the cluster did not take was denied by a guard",
+        DENIALS,
+        'if answer.stage == "admission":',
+        "if not answer.admitted:",
+        ("tests/unit/test_objectives_rollouts.py",),
+    ),
+    Mutant(
+        "a pod that could not be made was denied by a guard",
+        DENIALS,
+        "if any(words in event.message for words in _GUARDS):",
+        "if True:",
+        ("tests/unit/test_objectives_rollouts.py",),
+    ),
     Mutant(
         "every measurement is felt",
         EXPOSURE,
